@@ -1,0 +1,50 @@
+# Two commands to know: `make demo` and `make test`. `make help` lists every other one.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CHECK ?=
+
+.PHONY: help
+help: ## List every command
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is newer than the lock exactly when the lock is installed. uv is ten times as fast as pip;
+# where it can't be had, or can't reach the registry, pip reads the same hashed lock.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "== Installing the locked dependencies into $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Salespulse needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
+	   && $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock ) \
+	 || $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.installed ## Make the virtual environment from the lock file
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew into requirements.lock and requirements-bench.lock
+	@tools/lock
+
+.PHONY: demo
+demo: $(VENV)/.installed ## Start everything on the real sales; CHECK=1 verifies, prints figures and ends
+	@$(BIN)/salespulse demo $(if $(CHECK),--check --json,)
+
+.PHONY: check
+check: $(VENV)/.installed ## Lint, types, import contracts, SQL lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/sqlfluff lint --processes 2 dbsql
+
+.PHONY: test
+test: $(VENV)/.installed ## Everything: checks and all tests, on real servers
+	@tests/install-debian-packages
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -q

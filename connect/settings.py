@@ -1,0 +1,150 @@
+"""The one settings module: every `SALESPULSE_…` variable, its default, and what it means.
+
+Sources, strongest first: arguments, environment, `.env` in the working directory, the file that `salespulse up` wrote
+(`<data_dir>/stack.env`), defaults.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from connect.errors import SettingsError
+
+DEFAULT_DATA_DIR = Path(".salespulse")
+STACK_FILE = "stack.env"
+
+ServerUrl = Annotated[SecretStr, NoDecode]
+
+
+class Settings(BaseSettings):
+    """What is in force. URLs are secrets: they carry passwords, and print masked."""
+
+    model_config = SettingsConfigDict(env_prefix="SALESPULSE_", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(DEFAULT_DATA_DIR, description="where the local stack keeps its servers, logs and secrets")
+
+    admin_url: ServerUrl | None = Field(
+        None, description="primary, as a role that may create schemas and roles; direct (5432), used for DDL only"
+    )
+    primary_url: ServerUrl | None = Field(
+        None, description="primary, as salespulse_pipeline: prunes the change log, writes the heartbeat"
+    )
+    replica_url: ServerUrl | None = Field(
+        None, description="read replica, as salespulse_reader: everything the refresh reads of the application"
+    )
+    warehouse_url: ServerUrl | None = Field(
+        None, description="where facts and rollups live, as salespulse_pipeline; the primary unless given"
+    )
+    warehouse_admin_url: ServerUrl | None = Field(
+        None, description="the warehouse as a role that may create schemas and roles; admin_url unless given"
+    )
+    dashboard_url: ServerUrl | None = Field(
+        None, description="replica of the warehouse, as salespulse_dashboard: every dashboard read"
+    )
+    dashboard_fallback_url: ServerUrl | None = Field(
+        None, description="the warehouse itself, as salespulse_dashboard: reads within a budget when no replica will do"
+    )
+    application_url: ServerUrl | None = Field(
+        None, description="primary, as the application's own role; only the demonstration and its traffic use it"
+    )
+    redis_url: ServerUrl | None = Field(None, description="Redis: the limiter, the jobs, and Celery's broker")
+    dagster_url: ServerUrl | None = Field(None, description="PostgreSQL database of Dagster's own storage")
+
+    source: str = Field("retail", description="name of the mapping under dbsql/source/, or a path to such a folder")
+    allow_primary_reads: bool = Field(
+        default=False, description="let the refresh read the primary when there is no replica; never done silently"
+    )
+    refresh_batch_documents: int = Field(
+        10_000, ge=1, le=1_000_000, description="sales and returns applied in one warehouse transaction at most"
+    )
+    drain_seconds: float = Field(
+        0.0, ge=0, le=3600, description="how long a refresh run keeps looking for new changes before it ends"
+    )
+    lock_wait_seconds: float = Field(
+        30.0, ge=0, description="how long a refresh waits for another one to finish before it gives up"
+    )
+    statement_timeout_seconds: float = Field(600.0, gt=0, description="limit of one pipeline statement")
+    change_log_keep_hours: float = Field(
+        1.0, ge=0, description="applied change-log rows are kept this long before they are pruned"
+    )
+
+    @model_validator(mode="after")
+    def _postgres_urls_are_postgres(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if not isinstance(value, SecretStr) or name == "redis_url":
+                continue
+            scheme = urlsplit(value.get_secret_value()).scheme
+            if scheme not in {"postgresql", "postgres"}:
+                message = f"SALESPULSE_{name.upper()} must begin with postgresql://, not {scheme or 'nothing'}://"
+                raise ValueError(message)
+        return self
+
+    def url(self, name: str) -> str:
+        """Give one server's URL in clear, following the documented defaults.
+
+        Args:
+            name: a field of this class whose name ends in `_url`.
+
+        Raises:
+            SettingsError: neither the setting nor what it defaults to is given.
+        """
+        for candidate in (name, *_FALLBACKS.get(name, ())):
+            value = getattr(self, candidate)
+            if value is not None:
+                return str(value.get_secret_value())
+        raise SettingsError(
+            f"SALESPULSE_{name.upper()} is not set, and no local stack is running in {self.data_dir}. "
+            "Start one with `salespulse up`, or give the URL."
+        )
+
+    @property
+    def reads_primary(self) -> bool:
+        """Whether no replica is given, so that reads would go to the primary."""
+        return self.replica_url is None
+
+    def masked(self) -> dict[str, str]:
+        """Every setting as text, passwords replaced by `***`: what `salespulse settings` prints."""
+        return {name: _masked(getattr(self, name)) for name in type(self).model_fields}
+
+
+_FALLBACKS = {
+    "warehouse_url": ("primary_url",),
+    "warehouse_admin_url": ("admin_url",),
+    "dashboard_fallback_url": (),
+}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from every source.
+
+    Raises:
+        SettingsError: a value can't be used; the message names the variable.
+    """
+    data_dir = Path(str(overrides.get("data_dir") or os.environ.get("SALESPULSE_DATA_DIR") or DEFAULT_DATA_DIR))
+    try:
+        return Settings(_env_file=(data_dir / STACK_FILE, Path(".env")), **overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())
+        raise SettingsError(f"settings: {problems}") from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = f"SALESPULSE_{str(location[0]).upper()}: " if location else ""
+    return f"{name}{message.removeprefix('Value error, ')}"
+
+
+def _masked(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, SecretStr):
+        return str(value)
+    parts = urlsplit(value.get_secret_value())
+    if parts.password is None:
+        return urlunsplit(parts)
+    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))

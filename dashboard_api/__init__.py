@@ -1,0 +1,1 @@
+"""The HTTP face: dashboard endpoints and page, job endpoints, metrics."""

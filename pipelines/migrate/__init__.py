@@ -1,0 +1,1 @@
+"""Forward migrations: checksummed, under a lock. No Dagster."""

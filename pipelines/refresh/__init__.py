@@ -1,0 +1,1 @@
+"""The incremental refresh: changes past the watermark, signed differences, one warehouse transaction. No Dagster."""

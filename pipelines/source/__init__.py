@@ -1,0 +1,1 @@
+"""Install, uninstall and check the mapping of an application's schema. No Dagster."""

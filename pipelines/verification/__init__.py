@@ -1,0 +1,1 @@
+"""Exact verification and repair of facts and rollups. No Dagster."""
