@@ -41,7 +41,7 @@ check: $(VENV)/.installed ## Lint, types, import contracts, SQL lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/sqlfluff lint --processes 2 dbsql
+	$(BIN)/sqlfluff lint --processes 2 dbsql/migrations dbsql/queries dbsql/rollups dbsql/source
 
 .PHONY: test
 test: $(VENV)/.installed ## Everything: checks and all tests, on real servers

@@ -1,1 +1,37 @@
 """The incremental refresh: changes past the watermark, signed differences, one warehouse transaction. No Dagster."""
+
+from pipelines.refresh.connections import Connections, connect_route, open_connections
+from pipelines.refresh.errors import (
+    ForeignSourceError,
+    NoReplicaError,
+    RefreshBusyError,
+    RefreshError,
+    ReplicaBehindError,
+    RollupError,
+)
+from pipelines.refresh.options import RefreshOptions, RefreshResult
+from pipelines.refresh.queue import enqueue_range
+from pipelines.refresh.rollups import Rollup, all_rollups, rollup_named
+from pipelines.refresh.runner import refresh
+from pipelines.refresh.state import RefreshState, read_state
+
+__all__ = [
+    "Connections",
+    "ForeignSourceError",
+    "NoReplicaError",
+    "RefreshBusyError",
+    "RefreshError",
+    "RefreshOptions",
+    "RefreshResult",
+    "RefreshState",
+    "ReplicaBehindError",
+    "Rollup",
+    "RollupError",
+    "all_rollups",
+    "connect_route",
+    "enqueue_range",
+    "open_connections",
+    "read_state",
+    "refresh",
+    "rollup_named",
+]

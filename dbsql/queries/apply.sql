@@ -1,0 +1,574 @@
+-- One batch of documents: their present state is staged, compared with what was last applied, and the signed difference
+-- goes to the rollups. All in the warehouse, all in one transaction.
+
+-- name: create_stage_key
+CREATE TEMP TABLE stage_key (
+    ordinal integer,
+    document_kind text,
+    document_id text
+) ON COMMIT DROP;
+
+-- name: create_stage_document
+CREATE TEMP TABLE stage_document (
+    ordinal integer,
+    tenant_id text,
+    store_id text,
+    customer_id text,
+    occurred_at timestamptz,
+    is_counted boolean
+) ON COMMIT DROP;
+
+-- name: create_stage_line
+CREATE TEMP TABLE stage_line (
+    ordinal integer,
+    product_id text,
+    line_count smallint,
+    return_line_count smallint,
+    units numeric,
+    returned_units numeric,
+    gross_amount numeric,
+    discount_amount numeric,
+    tax_amount numeric,
+    cost_amount numeric,
+    refund_amount numeric
+) ON COMMIT DROP;
+
+-- name: create_stage_payment
+CREATE TEMP TABLE stage_payment (
+    ordinal integer,
+    payment_method text,
+    payment_count smallint,
+    refund_count smallint,
+    payment_amount numeric,
+    refund_amount numeric
+) ON COMMIT DROP;
+
+-- name: fill_stage_key
+INSERT INTO pg_temp.stage_key (ordinal, document_kind, document_id)
+SELECT
+    k.ordinal,
+    k.document_kind,
+    k.document_id
+FROM unnest(%(kinds)s::text[], %(ids)s::text[]) WITH ORDINALITY AS k (document_kind, document_id, ordinal);
+
+-- name: copy_stage_document
+COPY pg_temp.stage_document FROM STDIN;
+
+-- name: copy_stage_line
+COPY pg_temp.stage_line FROM STDIN;
+
+-- name: copy_stage_payment
+COPY pg_temp.stage_payment FROM STDIN;
+
+-- name: find_old_documents
+-- What was last applied of these documents.
+CREATE TEMP TABLE old_document ON COMMIT DROP AS
+SELECT
+    k.ordinal,
+    f.*
+FROM pg_temp.stage_key AS k
+INNER JOIN salespulse.fact_document AS f ON k.document_id = f.document_id AND k.document_kind = f.document_kind;
+
+-- name: resolve_documents
+-- What the documents are now, in surrogate keys and business dates. `problem` says why one can't be counted. A sum is not
+-- finite exactly when one of its terms is not, so the check costs one comparison a document.
+CREATE TEMP TABLE new_document ON COMMIT DROP AS
+WITH line AS (
+    SELECT
+        l.ordinal,
+        sum(l.line_count) AS line_count,
+        sum(l.return_line_count) AS return_line_count,
+        sum(l.units) AS units,
+        sum(l.returned_units) AS returned_units,
+        sum(l.gross_amount) AS gross_amount,
+        sum(l.discount_amount) AS discount_amount,
+        sum(l.tax_amount) AS tax_amount,
+        sum(l.cost_amount) AS cost_amount,
+        sum(l.refund_amount) AS refund_amount,
+        count(*) AS row_count,
+        count(
+            l.units + l.returned_units + l.gross_amount + l.discount_amount + l.tax_amount + l.cost_amount
+            + l.refund_amount
+        ) AS whole_row_count
+    FROM pg_temp.stage_line AS l
+    GROUP BY l.ordinal
+),
+
+payment AS (
+    SELECT
+        p.ordinal,
+        sum(p.payment_amount + p.refund_amount) AS amount,
+        count(*) AS row_count,
+        count(p.payment_amount + p.refund_amount + length(p.payment_method)) AS whole_row_count
+    FROM pg_temp.stage_payment AS p
+    GROUP BY p.ordinal
+),
+
+judged AS (
+    SELECT
+        k.ordinal,
+        k.document_kind,
+        k.document_id,
+        d.tenant_id,
+        d.store_id,
+        d.customer_id,
+        d.occurred_at,
+        o.document_key AS old_document_key,
+        t.tenant_key,
+        s.store_key,
+        s.time_zone,
+        c.customer_key,
+        coalesce(l.line_count, 0)::integer AS line_count,
+        coalesce(l.return_line_count, 0)::integer AS return_line_count,
+        coalesce(l.units, 0) AS units,
+        coalesce(l.returned_units, 0) AS returned_units,
+        coalesce(l.gross_amount, 0) AS gross_amount,
+        coalesce(l.discount_amount, 0) AS discount_amount,
+        coalesce(l.tax_amount, 0) AS tax_amount,
+        coalesce(l.cost_amount, 0) AS cost_amount,
+        coalesce(l.refund_amount, 0) AS refund_amount,
+        CASE
+            WHEN d.ordinal IS NULL THEN 'line without its document'
+            WHEN t.tenant_key IS NULL OR t.is_deleted THEN 'unknown tenant'
+            WHEN s.store_key IS NULL OR s.is_deleted THEN 'unknown store'
+            WHEN NOT s.is_usable THEN 'unknown time zone'
+            WHEN d.occurred_at IS NULL OR d.occurred_at < '1900-01-01' OR d.occurred_at >= '2200-01-01'
+                THEN 'moment out of range'
+            WHEN l.row_count > l.whole_row_count OR p.row_count > p.whole_row_count THEN 'missing amount'
+            WHEN
+                NOT (
+                    abs(
+                        coalesce(
+                            l.units + l.returned_units + l.gross_amount + l.discount_amount + l.tax_amount
+                            + l.cost_amount + l.refund_amount,
+                            0
+                        ) + coalesce(p.amount, 0)
+                    ) < 'infinity'::numeric
+                )
+                THEN 'amount not finite'
+        END AS problem
+    FROM pg_temp.stage_key AS k
+    LEFT JOIN pg_temp.stage_document AS d ON k.ordinal = d.ordinal
+    LEFT JOIN line AS l ON k.ordinal = l.ordinal
+    LEFT JOIN payment AS p ON k.ordinal = p.ordinal
+    LEFT JOIN pg_temp.old_document AS o ON k.ordinal = o.ordinal
+    LEFT JOIN salespulse.dim_tenant AS t ON d.tenant_id = t.tenant_id
+    LEFT JOIN salespulse.dim_store AS s ON t.tenant_key = s.tenant_key AND d.store_id = s.store_id
+    LEFT JOIN salespulse.dim_customer AS c ON t.tenant_key = c.tenant_key AND d.customer_id = c.customer_id
+    WHERE d.is_counted OR (d.ordinal IS NULL AND (l.ordinal IS NOT NULL OR p.ordinal IS NOT NULL))
+)
+
+SELECT
+    j.ordinal,
+    j.document_kind,
+    j.document_id,
+    j.tenant_id,
+    j.store_id,
+    j.customer_id,
+    j.occurred_at,
+    j.old_document_key,
+    CASE
+        WHEN j.problem IS NULL
+            THEN coalesce(j.old_document_key, nextval('salespulse.fact_document_document_key_seq'))
+    END AS document_key,
+    j.tenant_key,
+    j.store_key,
+    j.customer_key,
+    CASE WHEN j.problem IS NULL THEN (j.occurred_at AT TIME ZONE j.time_zone)::date END AS business_date,
+    CASE
+        WHEN j.problem IS NULL THEN extract(HOUR FROM j.occurred_at AT TIME ZONE j.time_zone)::smallint
+    END AS business_hour,
+    (j.document_kind = 'sale')::integer::smallint AS sale_count,
+    (j.document_kind = 'return')::integer::smallint AS return_count,
+    j.line_count,
+    j.return_line_count,
+    j.units,
+    j.returned_units,
+    j.gross_amount,
+    j.discount_amount,
+    j.tax_amount,
+    j.cost_amount,
+    j.refund_amount,
+    j.problem
+FROM judged AS j;
+
+-- name: infer_customers
+-- A sale may arrive before its customer's own row: the member is made now and described later.
+INSERT INTO salespulse.dim_customer (tenant_key, customer_id)
+SELECT DISTINCT
+    d.tenant_key,
+    d.customer_id
+FROM pg_temp.new_document AS d
+WHERE d.problem IS NULL AND d.customer_key IS NULL AND d.customer_id IS NOT NULL;
+
+-- name: key_inferred_customers
+UPDATE pg_temp.new_document AS d
+SET customer_key = c.customer_key
+FROM salespulse.dim_customer AS c
+WHERE
+    d.problem IS NULL
+    AND d.customer_key IS NULL
+    AND d.tenant_key = c.tenant_key
+    AND d.customer_id = c.customer_id;
+
+-- name: resolve_lines
+CREATE TEMP TABLE new_line ON COMMIT DROP AS
+SELECT
+    d.document_key,
+    d.tenant_key,
+    d.store_key,
+    CASE WHEN l.product_id IS NULL THEN 0 ELSE p.product_key END AS product_key,
+    d.business_date,
+    l.line_count,
+    l.return_line_count,
+    l.units,
+    l.returned_units,
+    l.gross_amount,
+    l.discount_amount,
+    l.tax_amount,
+    l.cost_amount,
+    l.refund_amount,
+    l.product_id
+FROM pg_temp.stage_line AS l
+INNER JOIN pg_temp.new_document AS d ON l.ordinal = d.ordinal
+LEFT JOIN salespulse.dim_product AS p ON d.tenant_key = p.tenant_key AND l.product_id = p.product_id
+WHERE d.problem IS NULL;
+
+-- name: infer_products
+INSERT INTO salespulse.dim_product (tenant_key, product_id)
+SELECT DISTINCT
+    l.tenant_key,
+    l.product_id
+FROM pg_temp.new_line AS l
+WHERE l.product_key IS NULL;
+
+-- name: key_inferred_products
+UPDATE pg_temp.new_line AS l
+SET product_key = p.product_key
+FROM salespulse.dim_product AS p
+WHERE l.product_key IS NULL AND l.tenant_key = p.tenant_key AND l.product_id = p.product_id;
+
+-- name: resolve_payments
+CREATE TEMP TABLE new_payment ON COMMIT DROP AS
+SELECT
+    d.document_key,
+    d.tenant_key,
+    d.store_key,
+    d.business_date,
+    p.payment_count,
+    p.refund_count,
+    p.payment_amount,
+    p.refund_amount,
+    p.payment_method
+FROM pg_temp.stage_payment AS p
+INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
+WHERE d.problem IS NULL;
+
+-- name: delta_document
+-- The signed difference: what is, less what was last applied.
+CREATE TEMP TABLE delta_document ON COMMIT DROP AS
+SELECT
+    d.tenant_key,
+    d.store_key,
+    d.customer_key,
+    d.business_date,
+    d.business_hour,
+    d.sale_count,
+    d.return_count,
+    d.line_count,
+    d.return_line_count,
+    d.units,
+    d.returned_units,
+    d.gross_amount,
+    d.discount_amount,
+    d.tax_amount,
+    d.cost_amount,
+    d.refund_amount
+FROM pg_temp.new_document AS d
+WHERE d.problem IS NULL
+UNION ALL
+SELECT
+    o.tenant_key,
+    o.store_key,
+    o.customer_key,
+    o.business_date,
+    o.business_hour,
+    -o.sale_count,
+    -o.return_count,
+    -o.line_count,
+    -o.return_line_count,
+    -o.units,
+    -o.returned_units,
+    -o.gross_amount,
+    -o.discount_amount,
+    -o.tax_amount,
+    -o.cost_amount,
+    -o.refund_amount
+FROM pg_temp.old_document AS o;
+
+-- name: delta_document_line
+CREATE TEMP TABLE delta_document_line ON COMMIT DROP AS
+SELECT
+    l.tenant_key,
+    l.store_key,
+    l.product_key,
+    l.business_date,
+    l.line_count,
+    l.return_line_count,
+    l.units,
+    l.returned_units,
+    l.gross_amount,
+    l.discount_amount,
+    l.tax_amount,
+    l.cost_amount,
+    l.refund_amount
+FROM pg_temp.new_line AS l
+UNION ALL
+SELECT
+    f.tenant_key,
+    f.store_key,
+    f.product_key,
+    f.business_date,
+    -f.line_count,
+    -f.return_line_count,
+    -f.units,
+    -f.returned_units,
+    -f.gross_amount,
+    -f.discount_amount,
+    -f.tax_amount,
+    -f.cost_amount,
+    -f.refund_amount
+FROM pg_temp.old_document AS o
+INNER JOIN salespulse.fact_document_line AS f ON o.document_key = f.document_key;
+
+-- name: delta_document_payment
+CREATE TEMP TABLE delta_document_payment ON COMMIT DROP AS
+SELECT
+    p.tenant_key,
+    p.store_key,
+    p.business_date,
+    p.payment_count,
+    p.refund_count,
+    p.payment_amount,
+    p.refund_amount,
+    p.payment_method
+FROM pg_temp.new_payment AS p
+UNION ALL
+SELECT
+    f.tenant_key,
+    f.store_key,
+    f.business_date,
+    -f.payment_count,
+    -f.refund_count,
+    -f.payment_amount,
+    -f.refund_amount,
+    f.payment_method
+FROM pg_temp.old_document AS o
+INNER JOIN salespulse.fact_document_payment AS f ON o.document_key = f.document_key;
+
+-- name: remove_old_lines
+DELETE FROM salespulse.fact_document_line AS f
+USING pg_temp.old_document AS o
+WHERE f.document_key = o.document_key;
+
+-- name: remove_old_payments
+DELETE FROM salespulse.fact_document_payment AS f
+USING pg_temp.old_document AS o
+WHERE f.document_key = o.document_key;
+
+-- name: remove_gone_documents
+DELETE FROM salespulse.fact_document AS f
+USING pg_temp.old_document AS o
+WHERE
+    f.document_key = o.document_key
+    AND NOT EXISTS (SELECT FROM pg_temp.new_document AS d WHERE d.ordinal = o.ordinal AND d.problem IS NULL);
+
+-- name: update_documents
+UPDATE salespulse.fact_document AS f
+SET
+    occurred_at = d.occurred_at,
+    tenant_key = d.tenant_key,
+    store_key = d.store_key,
+    customer_key = d.customer_key,
+    business_date = d.business_date,
+    business_hour = d.business_hour,
+    line_count = d.line_count,
+    return_line_count = d.return_line_count,
+    units = d.units,
+    returned_units = d.returned_units,
+    gross_amount = d.gross_amount,
+    discount_amount = d.discount_amount,
+    tax_amount = d.tax_amount,
+    cost_amount = d.cost_amount,
+    refund_amount = d.refund_amount
+FROM pg_temp.new_document AS d
+WHERE d.problem IS NULL AND d.old_document_key = f.document_key;
+
+-- name: insert_documents
+INSERT INTO salespulse.fact_document (
+    document_key,
+    occurred_at,
+    tenant_key,
+    store_key,
+    customer_key,
+    business_date,
+    business_hour,
+    sale_count,
+    return_count,
+    line_count,
+    return_line_count,
+    units,
+    returned_units,
+    gross_amount,
+    discount_amount,
+    tax_amount,
+    cost_amount,
+    refund_amount,
+    document_kind,
+    document_id
+)
+OVERRIDING SYSTEM VALUE
+SELECT
+    d.document_key,
+    d.occurred_at,
+    d.tenant_key,
+    d.store_key,
+    d.customer_key,
+    d.business_date,
+    d.business_hour,
+    d.sale_count,
+    d.return_count,
+    d.line_count,
+    d.return_line_count,
+    d.units,
+    d.returned_units,
+    d.gross_amount,
+    d.discount_amount,
+    d.tax_amount,
+    d.cost_amount,
+    d.refund_amount,
+    d.document_kind,
+    d.document_id
+FROM pg_temp.new_document AS d
+WHERE d.problem IS NULL AND d.old_document_key IS NULL;
+
+-- name: insert_lines
+INSERT INTO salespulse.fact_document_line (
+    document_key,
+    tenant_key,
+    store_key,
+    product_key,
+    business_date,
+    line_count,
+    return_line_count,
+    units,
+    returned_units,
+    gross_amount,
+    discount_amount,
+    tax_amount,
+    cost_amount,
+    refund_amount
+)
+SELECT
+    l.document_key,
+    l.tenant_key,
+    l.store_key,
+    l.product_key,
+    l.business_date,
+    l.line_count,
+    l.return_line_count,
+    l.units,
+    l.returned_units,
+    l.gross_amount,
+    l.discount_amount,
+    l.tax_amount,
+    l.cost_amount,
+    l.refund_amount
+FROM pg_temp.new_line AS l;
+
+-- name: insert_payments
+INSERT INTO salespulse.fact_document_payment (
+    document_key,
+    tenant_key,
+    store_key,
+    business_date,
+    payment_count,
+    refund_count,
+    payment_amount,
+    refund_amount,
+    payment_method
+)
+SELECT
+    p.document_key,
+    p.tenant_key,
+    p.store_key,
+    p.business_date,
+    p.payment_count,
+    p.refund_count,
+    p.payment_amount,
+    p.refund_amount,
+    p.payment_method
+FROM pg_temp.new_payment AS p;
+
+-- name: release_quarantine
+DELETE FROM salespulse.quarantined_document AS q
+USING pg_temp.stage_key AS k
+WHERE
+    q.document_id = k.document_id
+    AND q.document_kind = k.document_kind
+    AND NOT EXISTS (SELECT FROM pg_temp.new_document AS d WHERE d.ordinal = k.ordinal AND d.problem IS NOT NULL);
+
+-- name: quarantine
+INSERT INTO salespulse.quarantined_document AS q (document_kind, document_id, tenant_id, store_id, reason, detail)
+SELECT
+    d.document_kind,
+    d.document_id,
+    d.tenant_id,
+    d.store_id,
+    d.problem,
+    format(
+        '%%s of tenant %%L in store %%L at %%s: %%s',
+        d.document_kind, d.tenant_id, d.store_id, coalesce(d.occurred_at::text, 'no moment'), d.problem
+    ) AS detail
+FROM pg_temp.new_document AS d
+WHERE d.problem IS NOT NULL
+ON CONFLICT (document_id, document_kind) DO UPDATE
+    SET
+        tenant_id = excluded.tenant_id,
+        store_id = excluded.store_id,
+        reason = excluded.reason,
+        detail = excluded.detail;
+
+-- name: count_stage
+SELECT
+    (SELECT count(*) FROM pg_temp.stage_key) AS documents,
+    (SELECT count(*) FROM pg_temp.stage_line) AS lines;
+
+-- name: analyze_stage_key
+ANALYZE pg_temp.stage_key;
+
+-- name: analyze_stage_document
+ANALYZE pg_temp.stage_document;
+
+-- name: analyze_stage_line
+ANALYZE pg_temp.stage_line;
+
+-- name: analyze_stage_payment
+ANALYZE pg_temp.stage_payment;
+
+-- name: has_batch_tables
+SELECT to_regclass('pg_temp.stage_key') IS NOT NULL AS has_tables;
+
+-- name: drop_batch_tables
+DROP TABLE IF EXISTS
+pg_temp.stage_key,
+pg_temp.stage_document,
+pg_temp.stage_line,
+pg_temp.stage_payment,
+pg_temp.old_document,
+pg_temp.new_document,
+pg_temp.new_line,
+pg_temp.new_payment,
+pg_temp.delta_document,
+pg_temp.delta_document_line,
+pg_temp.delta_document_payment;

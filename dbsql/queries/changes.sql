@@ -1,0 +1,119 @@
+-- What the refresh reads on the replica to learn what changed. See docs/architecture.md, "The watermark".
+
+-- name: replica_position
+-- Which history this server is on and how far it has come, read BEFORE the snapshot opens: a lower bound of what the
+-- snapshot will show. The control file's timeline lags until a checkpoint, the receiver's does not.
+SELECT
+    pg_is_in_recovery() AS is_replica,
+    c.system_identifier::text AS system_identifier,
+    CASE
+        WHEN pg_is_in_recovery()
+            THEN
+                greatest(
+                    (SELECT w.received_tli FROM pg_stat_wal_receiver AS w),
+                    (SELECT r.min_recovery_end_timeline FROM pg_control_recovery() AS r),
+                    (SELECT p.timeline_id FROM pg_control_checkpoint() AS p)
+                )
+        ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+    END AS timeline,
+    CASE
+        WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+        ELSE pg_current_wal_insert_lsn()
+    END::text AS lsn,
+    CASE
+        WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
+        ELSE clock_timestamp()
+    END AS replayed_at
+FROM pg_control_system() AS c;
+
+-- name: snapshot_horizon
+-- First statement of the snapshot. Every transaction below the horizon has ended, and what it committed is visible. The
+-- position is read AFTER the snapshot was taken: an upper bound of what the snapshot shows.
+SELECT
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+    CASE
+        WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+        ELSE pg_current_wal_insert_lsn()
+    END::text AS lsn,
+    h.beat_at,
+    (
+        SELECT count(*)
+        FROM unnest(%(anchor_xids)s::text[]::xid8[], %(anchor_change_ids)s::bigint[]) AS a (xid, change_id)
+        INNER JOIN salespulse_source.change_log AS l ON a.xid = l.xid AND a.change_id = l.change_id
+    ) AS anchors_found
+FROM salespulse_source.heartbeat AS h;
+
+-- name: changes_from_horizon
+-- Visible changes that are not applied yet, oldest transaction first; one row per transaction and key.
+SELECT
+    l.xid::text::bigint AS xid,
+    l.entity,
+    l.key,
+    max(l.change_id) AS change_id
+FROM salespulse_source.change_log AS l
+WHERE l.xid >= %(horizon)s::text::xid8 AND NOT l.xid = any(%(seen)s::text[]::xid8[])
+GROUP BY l.xid, l.entity, l.key
+ORDER BY l.xid
+LIMIT %(most)s;
+
+-- name: copy_transaction_keys
+-- The sales and returns of one transaction that changed more of them than a batch may hold.
+COPY (
+    SELECT DISTINCT
+        l.entity,
+        l.key
+    FROM salespulse_source.change_log AS l
+    WHERE l.xid = %(xid)s::text::xid8 AND l.entity IN ('sale', 'return') AND l.key IS NOT NULL
+) TO STDOUT;
+
+-- name: transaction_other_keys
+-- The rest of such a transaction: dimension rows, and whole entities (TRUNCATE).
+SELECT
+    l.entity,
+    l.key,
+    max(l.change_id) AS change_id
+FROM salespulse_source.change_log AS l
+WHERE l.xid = %(xid)s::text::xid8 AND (l.entity NOT IN ('sale', 'return') OR l.key IS NULL)
+GROUP BY l.entity, l.key;
+
+-- name: observe_pending
+-- What the sensor asks on its ticks, and the newest visible change as its run key; counts no further than `most`.
+SELECT
+    count(*) AS pending_changes,
+    coalesce(max(p.change_id), 0) AS newest_change_id,
+    min(p.logged_at) AS oldest_logged_at
+FROM (
+    SELECT
+        l.change_id,
+        l.logged_at
+    FROM salespulse_source.change_log AS l
+    WHERE l.xid >= %(horizon)s::text::xid8 AND NOT l.xid = any(%(seen)s::text[]::xid8[])
+    LIMIT %(most)s
+) AS p;
+
+-- name: newest_anchors
+-- Some of the newest log rows below a horizon: what the next refresh expects to find again.
+SELECT
+    l.xid::text::bigint AS xid,
+    l.change_id
+FROM salespulse_source.change_log AS l
+WHERE l.xid < %(horizon)s::text::xid8
+ORDER BY l.xid DESC, l.change_id DESC
+LIMIT %(most)s;
+
+-- name: prune
+-- On the primary: applied rows older than the keep time go, some at a time. Anchors stay.
+DELETE FROM salespulse_source.change_log AS l
+WHERE
+    (l.xid, l.change_id) IN (
+        SELECT
+            o.xid,
+            o.change_id
+        FROM salespulse_source.change_log AS o
+        WHERE
+            o.xid < %(horizon)s::text::xid8
+            AND o.logged_at < clock_timestamp() - make_interval(secs => %(keep_s)s)
+            AND NOT o.change_id = any(%(anchor_change_ids)s::bigint[])
+        ORDER BY o.xid, o.change_id
+        LIMIT %(most)s
+    );

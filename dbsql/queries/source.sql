@@ -1,0 +1,40 @@
+-- Install, uninstall and check the mapping of an application's schema, on the primary.
+
+-- name: list_columns
+-- Columns of one table or view, empty when there is none of that name.
+SELECT
+    a.attname AS column_name,
+    format_type(a.atttypid, NULL) AS type_name
+FROM pg_attribute AS a
+WHERE a.attrelid = to_regclass(%(relation)s) AND a.attnum > 0 AND NOT a.attisdropped;
+
+-- name: list_triggers
+-- Salespulse's triggers on one table that are enabled.
+SELECT t.tgname
+FROM pg_trigger AS t
+WHERE t.tgrelid = to_regclass(%(relation)s) AND t.tgname LIKE 'salespulse\_%%' AND t.tgenabled <> 'D';
+
+-- name: installed_captures
+SELECT source_name, table_name, function_name FROM salespulse_source.installed_capture ORDER BY source_name, table_name;
+
+-- name: record_capture
+INSERT INTO salespulse_source.installed_capture (source_name, table_name, function_name)
+VALUES (%(source_name)s, %(table_name)s, %(function_name)s)
+ON CONFLICT (source_name, table_name) DO UPDATE
+    SET
+        function_name = excluded.function_name,
+        installed_at = now();
+
+-- name: forget_captures
+DELETE FROM salespulse_source.installed_capture WHERE source_name = %(source_name)s;
+
+-- name: list_views
+-- The mapping views that stand in the contract's schema.
+SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'salespulse_source'::regnamespace AND c.relkind = 'v';
+
+-- name: grant_views
+GRANT SELECT ON ALL TABLES IN SCHEMA salespulse_source TO salespulse_reader;
+
+-- name: beat
+-- One heartbeat; on a replica its age bounds the staleness.
+UPDATE salespulse_source.heartbeat SET beat_at = clock_timestamp();

@@ -1,0 +1,164 @@
+-- What changed sales, returns and dimension rows are now: streamed from the replica's snapshot into the warehouse's stage.
+-- `{sale}` and the like are the application's own key types. A document's ordinal is its place in the batch, counted from
+-- 1, sales first.
+
+-- name: copy_documents
+COPY (
+    SELECT
+        k.ordinal::integer,
+        s.tenant_id,
+        s.store_id,
+        s.customer_id,
+        s.sold_at,
+        s.is_counted
+    FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale AS s ON k.ref = s.sale_ref
+    UNION ALL
+    SELECT
+        k.ordinal::integer + %(sale_count)s,
+        r.tenant_id,
+        r.store_id,
+        r.customer_id,
+        r.returned_at,
+        r.is_counted
+    FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale_return AS r ON k.ref = r.sale_return_ref
+) TO STDOUT;
+
+-- name: copy_lines
+COPY (
+    SELECT
+        k.ordinal::integer,
+        l.product_id,
+        1,
+        0,
+        l.units,
+        0,
+        l.gross_amount,
+        l.discount_amount,
+        l.tax_amount,
+        l.cost_amount,
+        0
+    FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale_line AS l ON k.ref = l.sale_ref
+    UNION ALL
+    SELECT
+        k.ordinal::integer + %(sale_count)s,
+        l.product_id,
+        0,
+        1,
+        0,
+        l.returned_units,
+        0,
+        0,
+        0,
+        -l.cost_amount,
+        l.refund_amount
+    FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale_return_line AS l ON k.ref = l.sale_return_ref
+) TO STDOUT;
+
+-- name: copy_payments
+COPY (
+    SELECT
+        k.ordinal::integer,
+        p.payment_method,
+        1,
+        0,
+        p.amount,
+        0
+    FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale_payment AS p ON k.ref = p.sale_ref
+    UNION ALL
+    SELECT
+        k.ordinal::integer + %(sale_count)s,
+        p.payment_method,
+        0,
+        1,
+        0,
+        p.amount
+    FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
+    INNER JOIN salespulse_source.sale_return_payment AS p ON k.ref = p.sale_return_ref
+) TO STDOUT;
+
+-- name: copy_document_keys
+-- Every sale and return of a range of moments, oldest first, so that neighbours in time land in the same batch and share
+-- rollup rows.
+COPY (
+    SELECT
+        d.document_kind,
+        d.document_id
+    FROM (
+        SELECT
+            'sale' AS document_kind,
+            s.sale_id AS document_id,
+            s.sold_at AS occurred_at
+        FROM salespulse_source.sale AS s
+        WHERE s.is_counted AND (%(is_whole)s OR (s.sold_at >= %(from_at)s AND s.sold_at < %(to_at)s))
+        UNION ALL
+        SELECT
+            'return' AS document_kind,
+            r.sale_return_id AS document_id,
+            r.returned_at AS occurred_at
+        FROM salespulse_source.sale_return AS r
+        WHERE r.is_counted AND (%(is_whole)s OR (r.returned_at >= %(from_at)s AND r.returned_at < %(to_at)s))
+    ) AS d
+    ORDER BY d.occurred_at
+) TO STDOUT;
+
+-- name: history_bounds
+-- The first and the last moment of all sales and returns that count; NULLs where there are none.
+SELECT
+    least((SELECT min(s.sold_at) FROM salespulse_source.sale AS s), (SELECT min(r.returned_at) FROM salespulse_source.sale_return AS r))
+        AS first_at,
+    greatest(
+        (SELECT max(s.sold_at) FROM salespulse_source.sale AS s), (SELECT max(r.returned_at) FROM salespulse_source.sale_return AS r)
+    ) AS last_at;
+
+-- name: copy_tenants
+COPY (
+    SELECT
+        t.tenant_id,
+        t.name,
+        t.time_zone
+    FROM salespulse_source.tenant AS t
+    WHERE %(is_whole)s OR t.tenant_ref = any(%(keys)s::text[]::{tenant}[])
+) TO STDOUT;
+
+-- name: copy_stores
+COPY (
+    SELECT
+        s.tenant_id,
+        s.store_id,
+        s.name,
+        s.time_zone
+    FROM salespulse_source.store AS s
+    WHERE %(is_whole)s OR s.store_ref = any(%(keys)s::text[]::{store}[])
+) TO STDOUT;
+
+-- name: copy_products
+-- A changed product group changes each of its products.
+COPY (
+    SELECT
+        p.tenant_id,
+        p.product_id,
+        p.sku,
+        p.name,
+        p.product_group_id,
+        p.product_group_name
+    FROM salespulse_source.product AS p
+    WHERE
+        %(is_whole)s
+        OR p.product_ref = any(%(keys)s::text[]::{product}[])
+        OR p.product_group_ref = any(%(group_keys)s::text[]::{product_group}[])
+) TO STDOUT;
+
+-- name: copy_customers
+COPY (
+    SELECT
+        c.tenant_id,
+        c.customer_id,
+        c.name
+    FROM salespulse_source.customer AS c
+    WHERE %(is_whole)s OR c.customer_ref = any(%(keys)s::text[]::{customer}[])
+) TO STDOUT;

@@ -1,0 +1,119 @@
+"""Bring a database to the newest schema.
+
+Two sets: `source` goes to the primary, beside the application; `warehouse` to the warehouse (the same server unless said
+otherwise). Each file is applied once, in the order of its number, in a transaction of its own, and its text is pinned
+by a checksum: an applied file that was edited later is refused, because nobody could say what the database has.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+
+from connect import Settings
+from connect.errors import UnavailableError
+from dbsql import query, sql_root
+from pipelines.migrate.errors import MigrationError
+
+MIGRATION_SETS = ("source", "warehouse")
+
+
+@dataclass(frozen=True)
+class _Migration:
+    name: str
+    text: LiteralString
+    checksum: str
+
+
+def _files(migration_set: str) -> list[_Migration]:
+    folder = sql_root() / "migrations" / migration_set
+    migrations = []
+    for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql")):
+        text = path.read_text(encoding="utf-8")
+        # From this project's own files: what LiteralString stands for.
+        migrations.append(_Migration(path.stem, text, hashlib.sha256(text.encode()).hexdigest()))
+    return migrations
+
+
+def applied_migrations(connection: psycopg.Connection[Any], migration_set: str) -> dict[str, str]:
+    """Give the applied migrations of a set, name to checksum; empty where none ever ran."""
+    exists = connection.execute(query("migrate.history_exists")).fetchone()
+    if exists is None or not exists[0]:
+        return {}
+    return dict(connection.execute(query("migrate.read_history"), {"migration_set": migration_set}).fetchall())
+
+
+def pending_migrations(connection: psycopg.Connection[Any], migration_set: str) -> list[str]:
+    """Give the names of the migrations that are not applied yet, in order.
+
+    Raises:
+        MigrationError: an applied file was changed since, or the database has one that this version does not know.
+    """
+    return [item.name for item in _pending(connection, migration_set)]
+
+
+def _pending(connection: psycopg.Connection[Any], migration_set: str) -> list[_Migration]:
+    files = _files(migration_set)
+    applied = applied_migrations(connection, migration_set)
+    unknown = sorted(set(applied) - {item.name for item in files})
+    if unknown:
+        raise MigrationError(
+            f"the database has the {migration_set} migration {unknown[0]}, which this version of salespulse does not "
+            "know: install the newer version that applied it"
+        )
+    for item in files:
+        if applied.get(item.name, item.checksum) != item.checksum:
+            raise MigrationError(
+                f"dbsql/migrations/{migration_set}/{item.name}.sql was changed after it had been applied: "
+                "restore its text and put the change into a new file"
+            )
+    return [item for item in files if item.name not in applied]
+
+
+def migrate(connection: psycopg.Connection[Any], migration_set: str) -> list[str]:
+    """Apply what is not applied yet; give the names.
+
+    Args:
+        connection: autocommit, as a role that may create schemas and roles, direct (not through a pooler).
+        migration_set: `source` or `warehouse`.
+
+    Raises:
+        MigrationError: a file was edited after it ran, or a statement failed (that file is rolled back whole).
+    """
+    done = []
+    with connection.transaction():
+        connection.execute(query("migrate.take_lock"))
+        connection.execute(query("migrate.create_history"))
+        for item in _pending(connection, migration_set):
+            try:
+                with connection.transaction():
+                    connection.execute(item.text)
+                    connection.execute(
+                        query("migrate.record"),
+                        {"migration_set": migration_set, "name": item.name, "checksum": item.checksum},
+                    )
+            except psycopg.Error as error:
+                raise MigrationError(
+                    f"dbsql/migrations/{migration_set}/{item.name}.sql failed, and nothing was applied: {error}"
+                ) from error
+            done.append(item.name)
+    return done
+
+
+def migrate_all(settings: Settings) -> dict[str, list[str]]:
+    """Bring source and warehouse to the newest schema; give the applied names by set.
+
+    Raises:
+        MigrationError: see `migrate`.
+        UnavailableError: a server can't be reached.
+    """
+    targets = {"source": settings.url("admin_url"), "warehouse": settings.url("warehouse_admin_url")}
+    done = {}
+    for migration_set, url in targets.items():
+        try:
+            with psycopg.connect(url, autocommit=True, application_name="salespulse migrate") as connection:
+                done[migration_set] = migrate(connection, migration_set)
+        except psycopg.OperationalError as error:
+            raise UnavailableError(f"cannot reach the server of the {migration_set} migrations: {error}") from error
+    return done

@@ -1,0 +1,141 @@
+"""Apply one batch of documents, in the warehouse's transaction that the caller opened.
+
+Stage their present state, take the signed difference to what was last applied, add it to every rollup, replace the facts.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from dbsql import query
+from pipelines.refresh.changes import Document
+from pipelines.refresh.connections import Connections
+from pipelines.refresh.copying import copy_across, source_query
+from pipelines.refresh.rollups import all_rollups, merge_delta
+from pipelines.source.mapping import SourceMapping
+
+_STAGES = ("key", "document", "line", "payment")
+
+
+@dataclass
+class Applied:
+    """Counts of what a batch did.
+
+    Attributes:
+        documents: sales and returns looked at.
+        lines: source lines read.
+        rows_written: table to rows inserted, updated or deleted.
+        quarantined: documents that could not be counted.
+    """
+
+    documents: int = 0
+    lines: int = 0
+    rows_written: dict[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+
+    def wrote(self, table: str, rows: int) -> None:
+        """Count rows written to a table."""
+        self.rows_written[table] = self.rows_written.get(table, 0) + rows
+
+    def add(self, other: "Applied") -> None:
+        """Take in the counts of another batch."""
+        self.documents += other.documents
+        self.lines += other.lines
+        self.quarantined += other.quarantined
+        for table, rows in other.rows_written.items():
+            self.wrote(table, rows)
+
+
+def apply_documents(
+    connections: Connections,
+    mapping: SourceMapping,
+    documents: Iterable[Document],
+    *,
+    at: Callable[[str], None],
+) -> Applied:
+    """Bring facts and rollups up to the snapshot's state of these documents; doing so twice changes nothing.
+
+    Args:
+        connections: replica inside its snapshot, warehouse inside its transaction and holding the lock.
+        mapping: which application.
+        documents: (kind, natural key), each once.
+        at: called with each step's name as it ends (a step may be `delta`, a rollup's name, `facts`, …).
+    """
+    stage_documents(connections, mapping, documents, at=at)
+    documents_staged, lines = count_stage(connections)
+    result = Applied(documents=documents_staged, lines=lines)
+    warehouse = connections.warehouse
+    for name in ("delta_document", "delta_document_line", "delta_document_payment"):
+        warehouse.execute(query(f"apply.{name}"))
+    at("delta")
+    for rollup in all_rollups():
+        result.wrote(rollup.name, warehouse.execute(merge_delta(rollup)).rowcount)
+        at(rollup.name)
+    for table, statements in (
+        ("fact_document_line", ("remove_old_lines", "insert_lines")),
+        ("fact_document_payment", ("remove_old_payments", "insert_payments")),
+        ("fact_document", ("remove_gone_documents", "update_documents", "insert_documents")),
+    ):
+        for statement in statements:
+            result.wrote(table, warehouse.execute(query(f"apply.{statement}")).rowcount)
+    warehouse.execute(query("apply.release_quarantine"))
+    result.quarantined = warehouse.execute(query("apply.quarantine")).rowcount
+    at("facts")
+    return result
+
+
+def stage_documents(
+    connections: Connections, mapping: SourceMapping, documents: Iterable[Document], *, at: Callable[[str], None]
+) -> None:
+    """Read documents from the snapshot into temporary tables of the warehouse's transaction and resolve them.
+
+    Leaves `old_document` (what was last applied), `new_document`, `new_line` and `new_payment` (what is now, in surrogate
+    keys and business dates).
+    """
+    warehouse = connections.warehouse
+    drop_batch_tables(connections)
+    # Sales first, then returns: a document's ordinal is its place in this order.
+    ordered = sorted(documents, key=lambda document: document[0], reverse=True)
+    sale_keys = [key for kind, key in ordered if kind == "sale"]
+    return_keys = [key for kind, key in ordered if kind == "return"]
+    for stage in _STAGES:
+        warehouse.execute(query(f"apply.create_stage_{stage}"))
+    warehouse.execute(
+        query("apply.fill_stage_key"),
+        {"kinds": ["sale"] * len(sale_keys) + ["return"] * len(return_keys), "ids": sale_keys + return_keys},
+    )
+    parameters = {"sale_keys": sale_keys, "return_keys": return_keys, "sale_count": len(sale_keys)}
+    for plural, stage in (("documents", "document"), ("lines", "line"), ("payments", "payment")):
+        copy_across(
+            connections.replica,
+            source_query(f"copy_{plural}", mapping),
+            parameters,
+            warehouse,
+            f"apply.copy_stage_{stage}",
+        )
+    if len(ordered) > 500:
+        # Fresh temporary tables have no statistics, and a bad guess costs more than the look.
+        for stage in _STAGES:
+            warehouse.execute(query(f"apply.analyze_stage_{stage}"))
+    at("stage")
+    warehouse.execute(query("apply.find_old_documents"))
+    warehouse.execute(query("apply.resolve_documents"))
+    if warehouse.execute(query("apply.infer_customers")).rowcount:
+        warehouse.execute(query("apply.key_inferred_customers"))
+    warehouse.execute(query("apply.resolve_lines"))
+    if warehouse.execute(query("apply.infer_products")).rowcount:
+        warehouse.execute(query("apply.key_inferred_products"))
+    warehouse.execute(query("apply.resolve_payments"))
+    at("resolve")
+
+
+def count_stage(connections: Connections) -> tuple[int, int]:
+    """Count what is staged: documents looked at, and source lines read."""
+    row = connections.warehouse.execute(query("apply.count_stage")).fetchone()
+    return (row["documents"], row["lines"]) if row is not None else (0, 0)
+
+
+def drop_batch_tables(connections: Connections) -> None:
+    """Drop the batch's temporary tables where an earlier batch of the same transaction made them."""
+    row = connections.warehouse.execute(query("apply.has_batch_tables")).fetchone()
+    if row is not None and row["has_tables"]:
+        connections.warehouse.execute(query("apply.drop_batch_tables"))

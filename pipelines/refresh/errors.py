@@ -1,0 +1,27 @@
+"""What keeps a refresh from running. Whatever is raised, the warehouse is as it was: a refresh is one transaction."""
+
+from connect.errors import SalespulseError, UnavailableError
+
+
+class RefreshError(SalespulseError):
+    """The refresh can't go on; the last good tables stay."""
+
+
+class RefreshBusyError(RefreshError):
+    """Another refresh, verification or repair holds the lock, and did not let go in time."""
+
+
+class ReplicaBehindError(RefreshError, UnavailableError):
+    """The replica shows less than the facts already reflect; reading it would take the facts back in time."""
+
+
+class NoReplicaError(RefreshError, UnavailableError):
+    """There is no replica to read, and reading the primary instead was not allowed."""
+
+
+class ForeignSourceError(RefreshError):
+    """The server is not the one that the facts were built from."""
+
+
+class RollupError(RefreshError):
+    """A rollup's file and its table do not fit together."""

@@ -1,0 +1,93 @@
+"""The queue of documents to apply whatever the change log says: backfills, re-dated stores, reconciliations."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from dbsql import query
+from pipelines.refresh.changes import Document
+from pipelines.refresh.connections import Connection, Connections
+from pipelines.refresh.copying import copy_across, source_query
+from pipelines.source.mapping import SourceMapping
+
+FIRST_DATE = date(1900, 1, 1)
+LAST_DATE = date(2199, 12, 31)
+
+
+def enqueue_range(
+    connections: Connections,
+    mapping: SourceMapping,
+    *,
+    from_date: date,
+    to_date: date,
+    reason: str,
+    is_whole: bool = False,
+) -> int:
+    """Queue every document of a range of business dates, from the source and from the facts; give how many were new.
+
+    The facts' side matters where a source row is gone. Business dates are local and moments are UTC, so the source is
+    asked for a day more on each side: applying a document that needs nothing changes nothing.
+
+    Args:
+        connections: replica in or outside a snapshot; warehouse in or outside a transaction.
+        mapping: which application.
+        from_date: first business date.
+        to_date: last business date, inclusive.
+        reason: shown to operators.
+        is_whole: all of history, whatever the dates say.
+    """
+    warehouse = connections.warehouse
+    with warehouse.transaction():
+        warehouse.execute(query("state.create_enqueue_stage"))
+        copy_across(
+            connections.replica,
+            source_query("copy_document_keys", mapping),
+            {**moments(from_date, to_date), "is_whole": is_whole},
+            warehouse,
+            "state.copy_enqueue_stage",
+        )
+        enqueued = warehouse.execute(query("state.enqueue_stage"), {"reason": reason}).rowcount
+        enqueued += warehouse.execute(
+            query("state.enqueue_facts"), {"reason": reason, "from_date": from_date, "to_date": to_date}
+        ).rowcount
+        warehouse.execute(query("state.drop_enqueue_stage"))
+    return enqueued
+
+
+def enqueue_transaction(connections: Connections, xid: int) -> int:
+    """Queue the documents of one transaction that changed more than a batch may hold; give how many were new."""
+    warehouse = connections.warehouse
+    with warehouse.transaction():
+        warehouse.execute(query("state.create_enqueue_stage"))
+        with (
+            connections.replica.cursor().copy(query("changes.copy_transaction_keys"), {"xid": str(xid)}) as outgoing,
+            warehouse.cursor().copy(query("state.copy_enqueue_stage")) as incoming,
+        ):
+            for block in outgoing:
+                incoming.write(block)
+        enqueued = warehouse.execute(query("state.enqueue_stage"), {"reason": "large transaction"}).rowcount
+        warehouse.execute(query("state.drop_enqueue_stage"))
+    return enqueued
+
+
+def enqueue_kind(warehouse: Connection, kind: str) -> int:
+    """Queue every document of a kind that the facts hold: the application truncated a table."""
+    return warehouse.execute(query("state.enqueue_kind"), {"document_kind": kind, "reason": "table truncated"}).rowcount
+
+
+def take_pending(warehouse: Connection, most: int) -> list[Document]:
+    """Take the oldest documents out of the queue, within the caller's transaction."""
+    rows = warehouse.execute(query("state.take_pending"), {"most": most}).fetchall()
+    return [(row["document_kind"], row["document_id"]) for row in rows]
+
+
+def count_pending(warehouse: Connection) -> int:
+    """Count the queue."""
+    row = warehouse.execute(query("state.count_pending")).fetchone()
+    return row["pending_documents"] if row is not None else 0
+
+
+def moments(from_date: date, to_date: date) -> dict[str, datetime]:
+    """Give the range of moments (UTC) in which a business date of the range can lie in any time zone."""
+    return {
+        "from_at": datetime.combine(from_date - timedelta(days=1), time(), UTC),
+        "to_at": datetime.combine(to_date + timedelta(days=2), time(), UTC),
+    }

@@ -1,0 +1,7 @@
+"""What can be wrong with a mapping."""
+
+from connect.errors import SalespulseError
+
+
+class SourceError(SalespulseError):
+    """The mapping, or the application's schema that it maps, is not as it must be."""
