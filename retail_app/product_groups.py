@@ -1,0 +1,90 @@
+"""Sort the Online Retail products into groups by words of their descriptions.
+
+The data set has no product groups. This table of words is ours: the first group whose words occur in a description
+takes the product, so special groups stand before general ones. It is meant to give a dashboard something true to group
+by ("what has CANDLE in its name"), not to be a taxonomy.
+"""
+
+import re
+
+OTHER = "Other"
+CHARGES = "Postage, fees & adjustments"
+
+# Stock codes that are no goods: postage, carriage, manual entries, discounts, samples, fees, bad debt, vouchers.
+_CHARGE_CODES = frozenset(
+    {
+        "POST",
+        "DOT",
+        "C2",
+        "M",
+        "D",
+        "S",
+        "B",
+        "BANK CHARGES",
+        "AMAZONFEE",
+        "CRUK",
+    }
+)
+_VOUCHER_CODE = re.compile(r"GIFT_\d+_\d+")
+
+_WORDS: dict[str, str] = {
+    "Christmas & Easter": "CHRISTMAS XMAS EASTER ADVENT SANTA REINDEER SNOWFLAKE SNOWMAN BAUBLE NATIVITY RUDOLPH",
+    "Lunch bags & boxes": "LUNCH BENTO SNACK PICNIC",
+    "Lights & candles": (
+        "CANDLE CANDLES CANDLEHOLDER CANDLESTICK T-LIGHT T-LIGHTS TLIGHT LIGHT LIGHTS LANTERN LANTERNS LAMP LAMPSHADE "
+        "CHANDELIER INCENSE NIGHTLIGHT TEALIGHT"
+    ),
+    "Jewellery & accessories": (
+        "NECKLACE BRACELET BRACELETS EARRINGS EARRING RING RINGS BROOCH BANGLE PENDANT CHARM TIARA HAIR HAIRCLIP "
+        "HAIRCLIPS SCARF PURSE WALLET UMBRELLA KEYRING KEY-RING LARIAT SUNGLASSES GLOVES SLIPPERS"
+    ),
+    "Bags & travel": "BAG BAGS BACKPACK LUGGAGE SHOPPER RUCKSACK HANDBAG TRAVEL PASSPORT SUITCASE",
+    "Cards, stationery & wrap": (
+        "CARD CARDS NOTEBOOK NOTEBOOKS JOURNAL DIARY PEN PENS PENCIL PENCILS STICKER STICKERS WRAP PAPER RIBBON "
+        "RIBBONS ENVELOPE ENVELOPES ERASER ERASERS TAPE CALENDAR NOTEPAD POSTCARD POSTCARDS STATIONERY TAGS LETTER "
+        "ALBUM SKETCHBOOK ORGANISER FOLDER SHARPENER RULER STAMP STAMPS"
+    ),
+    "Party": "PARTY BUNTING BALLOON BALLOONS GARLAND BIRTHDAY CONFETTI NAPKIN NAPKINS DOILY DOILIES",
+    "Kitchen & table": (
+        "CAKE CAKES MUG MUGS CUP CUPS TEA COFFEE PLATE PLATES BOWL BOWLS TEAPOT TEACUP SAUCER CUTLERY SPOON SPOONS "
+        "FORK KNIFE JAM JAR JARS BAKING KITCHEN APRON TRAY TRAYS COASTER COASTERS JUG GLASS GLASSES TUMBLER GOBLET "
+        "BOTTLE BREAD BISCUIT COOKIE RECIPE TOWEL TOWELS EGG LADLE PANTRY DISH PLACEMATS CHOPSTICKS MILK SUGAR SPICE "
+        "OVEN MOULD MOULDS MEASURING LOLLY CHOPPING TABLECLOTH DECANTER CASES CAKESTAND"
+    ),
+    "Toys & crafts": (
+        "TOY TOYS GAME GAMES DOLL DOLLS DOLLY PUZZLE JIGSAW CRAFT FELTCRAFT KNITTING SEWING PLAYHOUSE SOLDIER SOLDIERS "
+        "SPACEBOY BABUSHKA DOMINOES YOYO SKIPPING COLOURING PAINT PAINTING CHALK CHALKS BALL TEDDY RABBIT BUNNY MAGIC "
+        "CHILDRENS CHILDS KIDS BABY PLAYING KALEIDOSCOPE SPINNING NAUGHTS MARBLES WHISTLE CROCHET RACING DINOSAUR"
+    ),
+    "Garden & outdoors": (
+        "GARDEN PLANT PLANTER WATERING FLOWERPOT SEED SEEDS HERB BIRDHOUSE BIRDBOX PARASOL DECKCHAIR SPADE TROWEL "
+        "WINDMILL GNOME POT BIKE CAMPING"
+    ),
+    "Signs, clocks & frames": "SIGN CLOCK CLOCKS FRAME FRAMES MIRROR MIRRORS BLACKBOARD PLAQUE MEMOBOARD CHALKBOARD",
+    "Home & storage": (
+        "CUSHION CUSHIONS DOORMAT DOOR DRAWER DRAWERS CABINET STORAGE BOX BOXES BASKET BASKETS HOOK HOOKS HANGER "
+        "HANGERS KNOB KNOBS RACK SHELF STOOL TIN TINS HOT HOTTIE BATHROOM SOAP VASE DOORSTOP BLANKET THROW QUILT "
+        "CURTAIN CURTAINS RUG TISSUES BATH TABLE CHAIR CRATE BIN WICKER HOLDER PHOTO STAND HOME TILE WALL ART MAGNETS "
+        "MAGNET"
+    ),
+    "Decorations": (
+        "DECORATION DECORATIONS HEART HEARTS HANGING FLOWER FLOWERS ORNAMENT WREATH STAR STARS BELL BELLS ANGEL BIRD "
+        "BIRDS BUTTERFLY BUTTERFLIES FEATHER FEATHERS ROSE ROSES BRANCH TREE CHIME MOBILE FAIRY"
+    ),
+}
+_WORD = re.compile(r"[A-Z]+(?:-[A-Z]+)?")
+_GROUP_OF_WORD = {
+    word: (rank, group) for rank, (group, words) in reversed(list(enumerate(_WORDS.items()))) for word in words.split()
+}
+
+GROUPS = (CHARGES, *_WORDS, OTHER)
+
+
+def product_group(stock_code: str, description: str) -> str:
+    """Name the group of a product: always one of `GROUPS`."""
+    code = stock_code.strip().upper()
+    if code in _CHARGE_CODES or _VOUCHER_CODE.fullmatch(code):
+        return CHARGES
+    words = _WORD.findall(description.upper())
+    ranked = [_GROUP_OF_WORD[word] for word in words if word in _GROUP_OF_WORD]
+    return min(ranked)[1] if ranked else OTHER
