@@ -1,0 +1,85 @@
+"""Pytest plugin: a real PostgreSQL primary and streaming standby for the tests.
+
+Put `pytest_plugins = ["tests.servers"]` in the root `conftest.py`. The pair is started on first use, once per test
+process: one per xdist worker, since tests pause and kill their standby.
+"""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local_stack.postgres import PostgresPair
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """One fresh database on the pair: the superuser's URLs of it on both servers."""
+
+    pair: PostgresPair
+    name: str
+
+    @property
+    def primary_url(self) -> str:
+        return self.pair.primary.url(self.name)
+
+    @property
+    def standby_url(self) -> str:
+        return self.pair.standby.url(self.name)
+
+
+def fresh_database(pair: PostgresPair, *, template: str = "template1") -> str:
+    """Create a database on the pair, a copy of `template` (without sessions in it), and return its name."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    pair.create_database(name, template=template)
+    return name
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Callable[[str], Path]]:
+    """Makes scratch directories that the servers' account can enter (pytest's own are closed to other accounts)."""
+    made: list[Path] = []
+
+    def make(prefix: str) -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix=f"{prefix}-")))
+        made[-1].chmod(0o755)
+        return made[-1]
+
+    yield make
+    for directory in made:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_pair(server_directory: Callable[[str], Path]) -> Iterator[PostgresPair]:
+    """A primary and its standby, shared by the session: leave both running and replaying."""
+    pair = PostgresPair.create(server_directory("salespulse-pair"))
+    try:
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture
+def own_pair(server_directory: Callable[[str], Path]) -> Iterator[PostgresPair]:
+    """A pair for one test alone, which may promote, break or lose it."""
+    pair = PostgresPair.create(server_directory("salespulse-own-pair"))
+    try:
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture
+def database(postgres_pair: PostgresPair) -> Iterator[Database]:
+    """An empty database on the shared pair, dropped afterwards."""
+    name = fresh_database(postgres_pair)
+    yield Database(postgres_pair, name)
+    postgres_pair.drop_database(name)
