@@ -572,3 +572,9 @@ pg_temp.new_payment,
 pg_temp.delta_document,
 pg_temp.delta_document_line,
 pg_temp.delta_document_payment;
+
+-- name: prefer_sorting
+SELECT set_config('enable_hashagg', 'off', TRUE);
+
+-- name: prefer_nothing
+SELECT set_config('enable_hashagg', 'on', TRUE);

@@ -7,6 +7,7 @@ SELECT
     set_config('lock_timeout', %(lock_timeout)s, true),
     set_config('statement_timeout', %(statement_timeout)s, true),
     set_config('jit', 'off', true),
+    set_config('work_mem', %(work_mem)s, true),
     set_config('timezone', 'UTC', true);
 
 -- name: take_lock

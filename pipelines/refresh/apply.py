@@ -67,9 +67,12 @@ def apply_documents(
     for name in ("delta_document", "delta_document_line", "delta_document_payment"):
         warehouse.execute(query(f"apply.{name}"))
     at("delta")
+    # Sorting keeps the memory of wide numeric sums bounded, and inserts in the order of the primary key.
+    warehouse.execute(query("apply.prefer_sorting"))
     for rollup in all_rollups():
         result.wrote(rollup.name, warehouse.execute(merge_delta(rollup)).rowcount)
         at(rollup.name)
+    warehouse.execute(query("apply.prefer_nothing"))
     for table, statements in (
         ("fact_document_line", ("remove_old_lines", "insert_lines")),
         ("fact_document_payment", ("remove_old_payments", "insert_payments")),

@@ -10,6 +10,8 @@ from pipelines.refresh.connections import Connection
 # More remembered transactions than this above the horizon, and the oldest rest is applied again: harmless, only slower.
 SEEN_LIMIT = 100_000
 ANCHOR_COUNT = 16
+# A batch sorts and hashes some 100,000 narrow rows: enough to stay in memory, small beside any server's.
+_WORK_MEM = "96MB"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def set_limits(connection: Connection, *, lock_wait_s: float, statement_timeout_
         {
             "lock_timeout": f"{max(1, int(lock_wait_s * 1000))}ms",
             "statement_timeout": f"{int(statement_timeout_s * 1000)}ms",
+            "work_mem": _WORK_MEM,
         },
     )
 
