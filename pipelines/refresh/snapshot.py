@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import psycopg
@@ -34,6 +34,10 @@ class Snapshot:
     as_of: datetime
     is_replica: bool
     breaks: tuple[str, ...] = field(default=())
+
+    def continued(self) -> "Snapshot":
+        """Give the same snapshot for a further batch: a break in the history is dealt with by the first."""
+        return replace(self, breaks=())
 
 
 @contextmanager

@@ -1,1 +1,7 @@
-"""Exact verification and repair of facts and rollups. No Dagster."""
+"""Exact verification and repair of facts and rollups, and rebuilding of one rollup. No Dagster."""
+
+from pipelines.verification.rebuild import rebuild
+from pipelines.verification.report import DriftedRow, VerificationReport
+from pipelines.verification.verify import verify
+
+__all__ = ["DriftedRow", "VerificationReport", "rebuild", "verify"]

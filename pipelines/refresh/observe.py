@@ -1,0 +1,117 @@
+"""Look at source and state without applying anything: what the sensor, the status command and the metrics ask."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dbsql import query
+from pipelines.refresh.connections import Connections
+from pipelines.refresh.explain import explained
+from pipelines.refresh.queue import count_pending
+from pipelines.refresh.state import RefreshState, read_state, text_ids
+
+# Counting stops here: more is said as "at least".
+_COUNT_AT_MOST = 10_000
+
+
+@dataclass(frozen=True)
+class SourceObservation:
+    """How the facts stand to the replica, and the replica to the primary.
+
+    Attributes:
+        pending_changes: visible change-log rows not applied yet (counted up to 10,000).
+        newest_change_id: the newest of them; 0 when there are none.
+        oldest_logged_at: the start of the oldest one's transaction; None when there are none.
+        queued_documents: documents waiting in the queue (backfill, reconciliation).
+        quarantined_documents: documents that can't be counted as they are.
+        lag_bytes: primary's position less the replica's; None without a primary connection.
+        lag_s: age of the heartbeat that the replica shows, in seconds.
+        horizon: the watermark; None before the first refresh.
+        as_of: the facts reflect the sales at least up to this moment; None before the first refresh.
+        shown_at: the replica shows every sale committed before this moment.
+        is_replica: whether the server that is read is in recovery.
+    """
+
+    pending_changes: int
+    newest_change_id: int
+    oldest_logged_at: datetime | None
+    queued_documents: int
+    quarantined_documents: int
+    lag_bytes: int | None
+    lag_s: float
+    horizon: int | None
+    as_of: datetime | None
+    shown_at: datetime
+    is_replica: bool
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a refresh would find something to do (the very first one always does)."""
+        return self.pending_changes > 0 or self.queued_documents > 0 or self.horizon is None
+
+    @property
+    def staleness_s(self) -> float | None:
+        """Seconds between now and `as_of`; None before the first refresh."""
+        return None if self.as_of is None else max(0.0, (datetime.now(UTC) - self.as_of).total_seconds())
+
+
+def observe_source(connections: Connections) -> SourceObservation:
+    """Look once; three short statements, nothing written.
+
+    Raises:
+        RefreshError: the source or the warehouse is not installed.
+        UnavailableError: a server went away.
+    """
+    with explained("observing the source"):
+        state = read_state(connections.warehouse)
+        flushed = _primary_lsn(connections)
+        shown = connections.replica.execute(query("observe.replica"), {"primary_lsn": flushed}).fetchone()
+        pending = connections.replica.execute(
+            query("changes.observe_pending"),
+            {
+                "horizon": str(state.horizon if state else 0),
+                "seen": text_ids(state.seen) if state else [],
+                "most": _COUNT_AT_MOST,
+            },
+        ).fetchone()
+        quarantined = connections.warehouse.execute(query("observe.count_quarantined")).fetchone()
+        if shown is None or pending is None or quarantined is None:
+            message = "salespulse_source.heartbeat has no row: run `salespulse migrate`"
+            raise AssertionError(message)
+        return SourceObservation(
+            pending_changes=pending["pending_changes"],
+            newest_change_id=pending["newest_change_id"],
+            oldest_logged_at=pending["oldest_logged_at"],
+            queued_documents=count_pending(connections.warehouse),
+            quarantined_documents=quarantined["quarantined_documents"],
+            lag_bytes=shown["lag_bytes"],
+            lag_s=shown["lag_s"],
+            horizon=state.horizon if state else None,
+            as_of=state.as_of if state else None,
+            shown_at=shown["shown_at"],
+            is_replica=shown["is_replica"],
+        )
+
+
+def advance_as_of(connections: Connections, observation: SourceObservation) -> bool:
+    """Say in the state that the facts reflect the sales up to the observed moment; give whether that was done.
+
+    Only where nothing was pending at that moment and nobody is refreshing: then an idle shop's dashboard stays seconds
+    old without a run.
+    """
+    if observation.is_pending or observation.horizon is None:
+        return False
+    warehouse = connections.warehouse
+    with explained("advancing the freshness"), warehouse.transaction():
+        taken = warehouse.execute(query("state.try_lock")).fetchone()
+        state: RefreshState | None = read_state(warehouse)
+        if taken is None or not taken["is_taken"] or state is None or state.horizon != observation.horizon:
+            return False
+        warehouse.execute(query("state.advance_as_of"), {"as_of": observation.shown_at})
+    return True
+
+
+def _primary_lsn(connections: Connections) -> str | None:
+    if connections.primary is None:
+        return None
+    row = connections.primary.execute(query("observe.primary_lsn")).fetchone()
+    return row["lsn"] if row is not None else None

@@ -1,0 +1,201 @@
+"""Verify: apply what is pending from one snapshot, then compare with that same snapshot. Exact, with no false alarm."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+
+from psycopg import sql
+
+from dbsql import query
+from pipelines.refresh.apply import apply_documents, drop_batch_tables, stage_documents
+from pipelines.refresh.changes import Document
+from pipelines.refresh.connections import Connections
+from pipelines.refresh.copying import source_query
+from pipelines.refresh.explain import explained
+from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
+from pipelines.refresh.queue import moments
+from pipelines.refresh.rollups import all_rollups
+from pipelines.refresh.runner import apply_snapshot, no_hook, refresh, take_lock
+from pipelines.refresh.snapshot import open_snapshot
+from pipelines.refresh.state import read_state
+from pipelines.verification.rebuild import rollup_bounds
+from pipelines.verification.recompute import facts_relation, find_drifted_rows, recompute, staged_relation
+from pipelines.verification.report import NAMED_AT_MOST, VerificationReport
+from pipelines.verification.windows import Window, windows
+
+# Documents staged at a time: bounds the memory here (their keys) and there (temporary tables).
+_CHUNK_DOCUMENTS = 20_000
+
+
+def verify(
+    connections: Connections,
+    options: RefreshOptions,
+    *,
+    from_date: date | None = None,
+    to_date: date | None = None,
+    repair: bool = False,
+    progress: Callable[[Window, int, int], None] | None = None,
+    at: Callable[[str], None] = no_hook,
+) -> VerificationReport:
+    """Compare facts and rollups with the source, and set right what differs when asked to.
+
+    One replica snapshot and one warehouse transaction under the refresh's lock: what is pending in that snapshot is
+    applied first, so a difference is drift and never mere lateness. Daily rollups are compared with their SQL over the
+    staged source; monthly ones too where the range covers the month, else with their SQL over the month's facts.
+
+    Args:
+        connections: see `Connections`.
+        options: see `RefreshOptions`.
+        from_date: first business date; None: the first there is.
+        to_date: last business date, inclusive; None: the last there is.
+        repair: apply the differing documents anew and recompute the rollups' rows from the facts.
+        progress: called after each month with its window, its number from 1, and how many there are.
+        at: called with each step's name as it ends.
+
+    Raises:
+        RefreshError: as `refresh` does.
+    """
+    started = time.perf_counter()
+    report = VerificationReport(repaired=repair)
+    # Whatever takes long is done in bounded transactions before the long lock.
+    result = refresh(connections, options, at=at)
+    phases = Phases(result.seconds, at)
+    with explained("verifying"), connections.warehouse.transaction():
+        take_lock(connections, options)
+        state = read_state(connections.warehouse)
+        with open_snapshot(connections, state, statement_timeout_s=options.statement_timeout_s) as opened:
+            pending, snapshot = RefreshResult(), opened
+            while not pending.is_drained:
+                state = apply_snapshot(connections, options, snapshot, state, pending, phases)
+                # A break in the history is dealt with by the first batch.
+                snapshot = opened.continued()
+            report.as_of = opened.as_of
+            bounds = _bounds(connections, from_date, to_date)
+            if bounds is not None:
+                report.from_date, report.to_date = bounds
+                _compare(connections, options, report, phases, progress)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _compare(
+    connections: Connections,
+    options: RefreshOptions,
+    report: VerificationReport,
+    phases: Phases,
+    progress: Callable[[Window, int, int], None] | None,
+) -> None:
+    for name in ("create_documents", "create_lines", "create_payments"):
+        connections.warehouse.execute(query(f"verify.{name}"))
+    if report.from_date is None or report.to_date is None:
+        return
+    pieces = list(windows(report.from_date, report.to_date))
+    for number, window in enumerate(pieces, start=1):
+        _stage_window(connections, options, window, phases)
+        drifted = _drifted_documents(connections, report, window)
+        phases("compare facts")
+        row_drift = _drifted_rows(connections, report, window)
+        phases("compare rollups")
+        if report.repaired and (drifted or row_drift):
+            _repair(connections, options, drifted, window, phases)
+        if progress is not None:
+            progress(window, number, len(pieces))
+
+
+def _stage_window(connections: Connections, options: RefreshOptions, window: Window, phases: Phases) -> None:
+    """Stage what the snapshot says of a window into the verify tables."""
+    warehouse = connections.warehouse
+    warehouse.execute(query("verify.empty"))
+    for documents in _document_chunks(connections, options, window):
+        stage_documents(connections, options.mapping, documents, at=phases)
+        for name in ("keep_documents", "keep_lines", "keep_payments"):
+            warehouse.execute(query(f"verify.{name}"), window.parameters())
+    drop_batch_tables(connections)
+    for name in ("analyze_documents", "analyze_lines", "analyze_payments"):
+        warehouse.execute(query(f"verify.{name}"))
+    phases("stage window")
+
+
+def _document_chunks(connections: Connections, options: RefreshOptions, window: Window) -> Iterator[list[Document]]:
+    """Read the keys of a window's documents from the snapshot, some at a time.
+
+    The keys are read whole before the first chunk is given out, since the connection streams one statement at a time: some
+    100 bytes a document of one month.
+    """
+    documents: list[Document] = []
+    parameters = {**moments(window.from_date, window.to_date), "is_whole": False}
+    with connections.replica.cursor().copy(source_query("copy_document_keys", options.mapping), parameters) as rows:
+        rows.set_types(["text", "text"])
+        documents.extend((kind, key) for kind, key in rows.rows())
+    for start in range(0, len(documents), _CHUNK_DOCUMENTS):
+        yield documents[start : start + _CHUNK_DOCUMENTS]
+
+
+def _drifted_documents(connections: Connections, report: VerificationReport, window: Window) -> list[int]:
+    """Find the keys of documents whose facts differ, and put their names into the report."""
+    warehouse = connections.warehouse
+    keys: set[int] = set()
+    for name in ("drifted_documents", "drifted_lines", "drifted_payments"):
+        keys |= {row["document_key"] for row in warehouse.execute(query(f"verify.{name}"), window.parameters())}
+    counted = warehouse.execute(query("verify.count_staged")).fetchone()
+    if counted is not None:
+        report.documents += counted["documents"]
+        report.lines += counted["lines"]
+    if keys:
+        named = warehouse.execute(query("verify.name_documents"), {"document_keys": sorted(keys)}).fetchall()
+        names = {(row["document_kind"] or "stray", row["document_id"] or str(row["document_key"])) for row in named}
+        report.drifted_document_count += len(names)
+        report.drifted_documents.extend(sorted(names)[: NAMED_AT_MOST - len(report.drifted_documents)])
+    return sorted(keys)
+
+
+def _drifted_rows(connections: Connections, report: VerificationReport, window: Window) -> int:
+    found = 0
+    for rollup in all_rollups():
+        relation: sql.Composable = staged_relation(rollup)
+        if rollup.is_monthly and not window.is_whole_month:
+            relation = facts_relation(rollup)
+        count, rows = find_drifted_rows(connections.warehouse, rollup, relation, window)
+        found += count
+        report.drifted_rows.extend(rows[: NAMED_AT_MOST - len(report.drifted_rows)])
+    report.drifted_row_count += found
+    return found
+
+
+def _repair(
+    connections: Connections, options: RefreshOptions, drifted: list[int], window: Window, phases: Phases
+) -> None:
+    """Bring the facts of differing documents to the source's state, then the window's rollup rows to the facts.
+
+    Applying a difference of zero heals nothing, so the rollups are recomputed and not adjusted.
+    """
+    warehouse = connections.warehouse
+    months = {window}
+    if drifted:
+        named = warehouse.execute(query("verify.name_documents"), {"document_keys": drifted}).fetchall()
+        documents = [(row["document_kind"], row["document_id"]) for row in named if row["document_id"] is not None]
+        old_dates = warehouse.execute(query("verify.dates_of"), {"document_keys": drifted}).fetchall()
+        for start in range(0, len(documents), _CHUNK_DOCUMENTS):
+            apply_documents(connections, options.mapping, documents[start : start + _CHUNK_DOCUMENTS], at=phases)
+        for name in ("remove_stray_lines", "remove_stray_payments"):
+            warehouse.execute(query(f"verify.{name}"), {"document_keys": drifted})
+        # A document that the facts had on a wrong date has touched that day's rows too.
+        months |= {Window(row["business_date"], row["business_date"]) for row in old_dates}
+    for piece in sorted(months, key=lambda item: item.from_date):
+        for rollup in all_rollups():
+            recompute(warehouse, rollup, piece)
+    phases("repair")
+
+
+def _bounds(connections: Connections, from_date: date | None, to_date: date | None) -> tuple[date, date] | None:
+    """The range to compare: what was asked for, within all dates that source, facts or rollups know."""
+    known = rollup_bounds(connections, all_rollups())
+    found = list(known) if known is not None else []
+    row = connections.replica.execute(query("source_state.history_bounds")).fetchone()
+    if row is not None and row["first_at"] is not None:
+        found += [row["first_at"].date() - timedelta(days=1), row["last_at"].date() + timedelta(days=1)]
+    if not found:
+        return None
+    first = max(from_date or min(found), min(found))
+    last = min(to_date or max(found), max(found))
+    return (first, last) if first <= last else None
