@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from retail_app.errors import InvoiceFileError
 
-BATCH_ROWS = 32_768
+# Small enough that the rows in hand never weigh more than the summary of invoices.
+BATCH_ROWS = 8_192
 # What the data set's conversion from a spreadsheet left where a description was empty.
 NO_DESCRIPTION = "nan"
 

@@ -144,7 +144,7 @@ class _Run:
                         self._perform(connection, operation, catalog)
             except psycopg.OperationalError as error:
                 self._count(lost_connections=1)
-                _log.warning("connection lost (%s); next try in %.1f s", str(error).strip(), pause_s)
+                _log.warning("a session ended (%s); it connects again in %.1f s", str(error).strip(), pause_s)
                 self.stop.wait(pause_s)
                 pause_s = min(pause_s * 2, _BACKOFF_S[1])
             except NoStoreError:
