@@ -92,16 +92,6 @@ SELECT
 FROM salespulse.fact_document_payment AS f
 WHERE NOT EXISTS (SELECT FROM salespulse.fact_document AS d WHERE d.document_key = f.document_key);
 
--- name: quarantine_by_reason
-SELECT
-    q.reason,
-    count(*) AS documents,
-    min(q.quarantined_at) AS oldest_at,
-    (array_agg(q.document_kind || ' ' || q.document_id || ': ' || q.detail ORDER BY q.quarantined_at))[1] AS example
-FROM salespulse.quarantined_document AS q
-GROUP BY q.reason
-ORDER BY documents DESC, q.reason ASC;
-
 -- name: count_pending_reason
 -- What is left in the queue of one backfill.
 SELECT count(*) AS documents FROM salespulse.pending_document AS p WHERE p.reason = %(reason)s;

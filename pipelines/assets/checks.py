@@ -148,7 +148,7 @@ def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
 def quarantine(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Warn about documents in quarantine, by reason."""
     with failures_explained("counting the quarantine"), warehouse.connect() as connection:
-        rows = connection.execute(query("assets.quarantine_by_reason")).fetchall()
+        rows = connection.execute(query("observe.list_quarantined")).fetchall()
     columns = ("reason", "documents", "oldest_at", "example")
     return dg.AssetCheckResult(
         passed=not rows,
