@@ -11,6 +11,9 @@ from connect import SalespulseError
 
 # command name -> module under pipelines.cli, attribute, one line for --help
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "demo", "Start everything on real sales and watch the dashboards follow."),
+    "up": ("stack", "up", "Start the local stack."),
+    "down": ("stack", "down", "Stop the local stack."),
     "status": ("status", "status", "Show freshness, lag, what is pending, the last refreshes."),
     "refresh": ("refresh", "refresh", "Apply what changed in the source to facts and rollups."),
     "backfill": ("refresh", "backfill", "Apply every sale of a range anew."),
