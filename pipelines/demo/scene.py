@@ -47,9 +47,7 @@ def prepare_sales(
         with connection.cursor(row_factory=dict_row) as cursor:
             if cursor.execute(query("demo.tenant_exists"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
                 say("loading the Online Retail sales (541,909 lines, Dec 2010 to Dec 2011)")
-                loaded = load_online_retail(
-                    connection, DATA_FILE, progress=lambda phase, done, total: progress(phase, done, total)
-                )
+                loaded = load_online_retail(connection, DATA_FILE, progress=progress)
                 counts = loaded.as_dict()
             if cursor.execute(query("demo.any_other_tenant"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
                 say(
