@@ -5,6 +5,7 @@ Sources, strongest first: arguments, environment, `.env` in the working director
 """
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -76,6 +77,16 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(600.0, gt=0, description="limit of one pipeline statement")
     change_log_keep_hours: float = Field(
         1.0, ge=0, description="applied change-log rows are kept this long before they are pruned"
+    )
+
+    backfill_from: date = Field(
+        date(2010, 12, 1), description="first month that can be backfilled by partition, as a date within it"
+    )
+    event_keep_days: float = Field(
+        3.0, gt=0, description="Dagster's log rows other than asset events go this long after their run has ended"
+    )
+    run_keep_days: float = Field(
+        14.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
     )
 
     @model_validator(mode="after")

@@ -1,3 +1,3 @@
 """Fixtures of every suite: real servers, started on first use."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.warehouse"]

@@ -1,6 +1,6 @@
 """The incremental refresh: changes past the watermark, signed differences, one warehouse transaction. No Dagster."""
 
-from pipelines.refresh.connections import Connections, connect_route, open_connections
+from pipelines.refresh.connections import Connection, Connections, connect_route, open_connections, open_replica
 from pipelines.refresh.errors import (
     ForeignSourceError,
     NoReplicaError,
@@ -16,6 +16,7 @@ from pipelines.refresh.runner import refresh
 from pipelines.refresh.state import RefreshState, read_state
 
 __all__ = [
+    "Connection",
     "Connections",
     "ForeignSourceError",
     "NoReplicaError",
@@ -31,6 +32,7 @@ __all__ = [
     "connect_route",
     "enqueue_range",
     "open_connections",
+    "open_replica",
     "read_state",
     "refresh",
     "rollup_named",

@@ -1,0 +1,33 @@
+"""Errors as Dagster shall show them: a message that says what to do, retried only where waiting can help."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from connect.errors import SalespulseError, UnavailableError
+from pipelines.refresh import ForeignSourceError, RefreshBusyError
+from pipelines.refresh.explain import explained
+
+# A server that restarts is back within a minute.
+RETRIES = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+@contextmanager
+def failures_explained(what: str) -> Iterator[None]:
+    """Turn the project's errors and those of the database into `dagster.Failure`, without their stack.
+
+    Args:
+        what: what was going on, as in "refreshing".
+
+    Raises:
+        Failure: with the message as its description; retries are allowed if a server was away or busy.
+    """
+    try:
+        with explained(what):
+            yield
+    except SalespulseError as error:
+        may_pass = isinstance(error, UnavailableError | RefreshBusyError) and not isinstance(error, ForeignSourceError)
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=may_pass
+        ) from None

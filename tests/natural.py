@@ -1,0 +1,40 @@
+"""Read the rollup tables with the application's own ids instead of surrogate keys, in the shape of `tests.naive`."""
+
+from typing import Any
+
+from psycopg import Connection
+
+from tests.naive import COLUMNS, Rollup
+
+_NATURAL = {"method": "r.payment_method", "product_id": "p.product_id"}
+# The large rollups leave out what follows from the sums of a row.
+_DERIVED = {
+    "net_amount": "r.gross_amount - r.discount_amount - r.refund_amount",
+    "margin_amount": "r.gross_amount - r.discount_amount - r.refund_amount - r.cost_amount",
+}
+_STORED = {"daily_store_sales", "hourly_store_sales"}
+_JOINS = {
+    "tenant_id": "JOIN salespulse.dim_tenant AS t ON t.tenant_key = r.tenant_key",
+    "store_id": "JOIN salespulse.dim_store AS s ON s.store_key = r.store_key AND s.tenant_key = r.tenant_key",
+    "customer_id": "JOIN salespulse.dim_customer AS c ON c.customer_key = r.customer_key AND c.tenant_key = r.tenant_key",
+    # Product 0 gathers lines without a product.
+    "product_id": "LEFT JOIN salespulse.dim_product AS p ON p.product_key = r.product_key AND p.tenant_key = r.tenant_key",
+}
+
+
+def natural_rollup(connection: Connection[Any], name: str) -> Rollup:
+    """One rollup as key -> values, columns as in `COLUMNS[name]`."""
+    keys, values = COLUMNS[name]
+    columns = [_NATURAL.get(key, f"{key[0]}.{key}" if key in _JOINS else f"r.{key}") for key in keys]
+    columns += [_DERIVED[value] if value in _DERIVED and name not in _STORED else f"r.{value}" for value in values]
+    joins = " ".join(join for key, join in _JOINS.items() if key in keys)
+    rows = connection.execute(f"SELECT {', '.join(columns)} FROM salespulse.{name} AS r {joins}".encode()).fetchall()
+    rollup = {tuple(row[: len(keys)]): tuple(row[len(keys) :]) for row in rows}
+    count = connection.execute(f"SELECT count(*) FROM salespulse.{name}".encode()).fetchone()
+    assert count == (len(rollup),), f"{name}: rows without their dimension, or two of one natural key"
+    return rollup
+
+
+def natural_rollups(connection: Connection[Any]) -> dict[str, Rollup]:
+    """Every rollup."""
+    return {name: natural_rollup(connection, name) for name in COLUMNS}

@@ -1,0 +1,223 @@
+"""Pytest plugin: a database with the application, the change capture and the warehouse in place.
+
+It is made once per session as a template and cloned for each test. Everything connects as the role that production
+uses (`salespulse_reader`, `salespulse_pipeline`, and `retail_application` with rights on its own schema only), so the
+tests show that the granted privileges suffice.
+
+Fixtures: `installation` (one clone), `connections` (what a refresh takes), `refreshed` (waits for replay, refreshes).
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from local_stack.postgres import PostgresPair, PostgresServer
+from local_stack.waiting import wait_until
+from pipelines.migrate import MIGRATION_SETS, migrate
+from pipelines.refresh import Connections, RefreshOptions, RefreshResult, refresh
+from pipelines.refresh.connections import Connection, connect_route
+from pipelines.source import SourceMapping, install_source, load_mapping
+from retail_app import install_application
+from tests.naive import Rollup, differences, naive_rollups
+from tests.natural import natural_rollups
+from tests.servers import Database, fresh_database
+
+Plain = psycopg.Connection[tuple[Any, ...]]
+
+APPLICATION_ROLE = "retail_application"
+ROLES = ("salespulse_reader", "salespulse_pipeline", "salespulse_dashboard", APPLICATION_ROLE)
+
+
+@dataclass
+class Installation:
+    """One database with everything in place. Connections made here are closed with it.
+
+    Attributes:
+        database: on the pair.
+        mapping: of the application.
+        passwords: role to password.
+    """
+
+    database: Database
+    mapping: SourceMapping
+    passwords: dict[str, str] = field(repr=False)
+    _open: ExitStack = field(default_factory=ExitStack, repr=False)
+    _watch: tuple[Plain, Plain] | None = field(default=None, repr=False)
+
+    @property
+    def pair(self) -> PostgresPair:
+        return self.database.pair
+
+    def url(self, role: str, *, server: PostgresServer | None = None) -> str:
+        """URL of this database as a role; on the primary unless a server is given."""
+        return (server or self.pair.primary).url(self.database.name, user=role, password=self.passwords[role])
+
+    def application(self) -> Plain:
+        """A new autocommit connection of the application to the primary."""
+        return self._keep(psycopg.connect(self.url(APPLICATION_ROLE), autocommit=True))
+
+    def admin(self, *, server: PostgresServer | None = None) -> Plain:
+        """A new autocommit connection of the superuser; to the primary unless a server is given."""
+        url = (server or self.pair.primary).url(self.database.name)
+        return self._keep(psycopg.connect(url, autocommit=True))
+
+    def route(self, role: str, *, server: PostgresServer | None = None) -> Connection:
+        """A new connection of the kind that a refresh uses."""
+        return self._keep(connect_route(self.url(role, server=server), role))
+
+    def connections(self, *, replica: PostgresServer | None = None) -> Connections:
+        """New connections for a refresh; reads the standby unless another server is given."""
+        return Connections(
+            replica=self.route("salespulse_reader", server=replica or self.pair.standby),
+            warehouse=self.route("salespulse_pipeline"),
+            primary=self.route("salespulse_pipeline"),
+        )
+
+    def options(self, **changes: Any) -> RefreshOptions:
+        """Options with short waits, so that a test that goes wrong ends soon."""
+        return replace(RefreshOptions(self.mapping, lock_wait_s=10, statement_timeout_s=120), **changes)
+
+    def wait_for_replay(self) -> None:
+        """Return when the standby shows everything that is committed now."""
+        if self._watch is None:
+            self._watch = self.admin(), self.admin(server=self.pair.standby)
+        primary, standby = self._watch
+        target = one(primary, "SELECT pg_current_wal_flush_lsn()::text")
+        wait_until(
+            lambda: one(standby, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target),
+            timeout_s=30,
+            what=f"the standby to replay up to {target}",
+            every_s=0.002,
+        )
+
+    def rollup_errors(self, expected: dict[str, Rollup] | None = None) -> dict[str, Any]:
+        """Rows in which the rollups differ from plain SQL over the application's tables, by rollup; empty if exact."""
+        if self._watch is None:
+            self._watch = self.admin(), self.admin(server=self.pair.standby)
+        primary = self._watch[0]
+        expected = naive_rollups(primary) if expected is None else expected
+        found = natural_rollups(primary)
+        assert expected.keys() == found.keys()
+        wrong = {name: differences(expected[name], found[name]) for name in expected}
+        return {name: rows for name, rows in wrong.items() if rows}
+
+    def close(self) -> None:
+        """Close every connection that was made here."""
+        self._open.close()
+        self._watch = None
+
+    def _keep(self, connection: Any) -> Any:
+        return self._open.enter_context(connection)
+
+
+def one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
+    """The first column of the first row."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query.encode(), parameters or None).fetchone()
+    assert row is not None, query
+    return row[0]
+
+
+def set_up_roles(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """Let the roles log in, with passwords of their own; give role to password."""
+    passwords = {role: secrets.token_hex(12) for role in ROLES}
+    for role, password in passwords.items():
+        if not one(connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", role):
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+        )
+    return passwords
+
+
+def grant_application(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Give the application's role the rights that an application has: its own schema, nothing of Salespulse's."""
+    names = {"schema": sql.Identifier(schema), "role": sql.Identifier(APPLICATION_ROLE)}
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
+    connection.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}").format(**names))
+    connection.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {role}").format(**names))
+
+
+def prepare_database(connection: psycopg.Connection[Any], mapping: SourceMapping) -> None:
+    """Migrate both sets and install the mapping; the application's tables are there already."""
+    for migration_set in MIGRATION_SETS:
+        migrate(connection, migration_set)
+    install_source(connection, mapping)
+
+
+@pytest.fixture(scope="session")
+def retail_mapping() -> SourceMapping:
+    return load_mapping("retail")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A database to clone: nobody is connected to it."""
+
+    name: str
+    mapping: SourceMapping
+    passwords: dict[str, str] = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def role_passwords(postgres_pair: PostgresPair) -> dict[str, str]:
+    """The roles belong to the cluster, so that their passwords are set once."""
+    with postgres_pair.primary.connect() as connection:
+        return set_up_roles(connection)
+
+
+@pytest.fixture(scope="session")
+def retail_template(
+    postgres_pair: PostgresPair, retail_mapping: SourceMapping, role_passwords: dict[str, str]
+) -> Template:
+    """The bundled application without rows, captured, with an empty warehouse."""
+    name = fresh_database(postgres_pair)
+    with postgres_pair.primary.connect(name) as connection:
+        install_application(connection)
+        grant_application(connection, "retail")
+        prepare_database(connection, retail_mapping)
+    return Template(name, retail_mapping, role_passwords)
+
+
+def clone(pair: PostgresPair, template: Template) -> Installation:
+    """A new database like the template; give it back with `discard`."""
+    name = fresh_database(pair, template=template.name)
+    return Installation(Database(pair, name), template.mapping, template.passwords)
+
+
+def discard(installation: Installation) -> None:
+    """Close and drop."""
+    installation.close()
+    installation.pair.drop_database(installation.database.name)
+
+
+@pytest.fixture
+def installation(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Installation]:
+    """A clone of the template for one test."""
+    made = clone(postgres_pair, retail_template)
+    yield made
+    discard(made)
+
+
+@pytest.fixture
+def connections(installation: Installation) -> Connections:
+    """What a refresh of `installation` takes."""
+    return installation.connections()
+
+
+@pytest.fixture
+def refreshed(installation: Installation, connections: Connections) -> Callable[..., RefreshResult]:
+    """Wait for the standby, refresh, give the result; keyword arguments change the options."""
+
+    def run(**changes: Any) -> RefreshResult:
+        installation.wait_for_replay()
+        return refresh(connections, installation.options(**changes))
+
+    return run
