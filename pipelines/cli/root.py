@@ -11,6 +11,17 @@ from connect import SalespulseError
 
 # command name -> module under pipelines.cli, attribute, one line for --help
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "status": ("status", "status", "Show freshness, lag, what is pending, the last refreshes."),
+    "refresh": ("refresh", "refresh", "Apply what changed in the source to facts and rollups."),
+    "backfill": ("refresh", "backfill", "Apply every sale of a range anew."),
+    "verify": ("verify", "verify", "Compare facts and rollups with SQL over the sales."),
+    "repair": ("verify", "repair", "Verify, and set right what differs."),
+    "rebuild": ("refresh", "rebuild", "Rebuild a rollup from the facts."),
+    "migrate": ("migrate", "migrate", "Bring the schema to the newest version."),
+    "source": ("source", "source", "Install, uninstall or check the application's mapping."),
+    "load": ("load", "load", "Load sales into the application's tables."),
+    "traffic": ("traffic", "traffic", "Make live traffic on the application's tables."),
+    "heartbeat": ("heartbeat", "heartbeat", "Write the heartbeat that bounds the replicas' staleness."),
     "settings": ("settings", "settings", "Show every setting in force, secrets masked."),
 }
 

@@ -1,0 +1,58 @@
+"""`salespulse status`: how fresh the dashboards are, and why."""
+
+from typing import Any
+
+import click
+
+from connect import SalespulseError, Settings, load_settings
+from dbsql import query
+from pipelines.cli.output import print_table
+from pipelines.cli.root import print_json
+from pipelines.refresh import connect_route, open_connections
+from pipelines.refresh.explain import explained
+from pipelines.refresh.observe import observe_source
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def status(as_json: bool) -> None:
+    """Show freshness, lag in bytes and seconds, what is pending, the watermark, the last refreshes, and the stack."""
+    document = status_document(load_settings())
+    if as_json:
+        print_json(document)
+        return
+    for section, content in document.items():
+        if isinstance(content, dict):
+            print_table([{"": name, section: value} for name, value in content.items()])
+        elif isinstance(content, list):
+            print_table(content, title=section)
+        elif content:
+            click.echo(f"{section}: {content}")
+
+
+def status_document(settings: Settings) -> dict[str, Any]:
+    """Gather what there is to say; a server that is away is said, not raised."""
+    document: dict[str, Any] = {}
+    try:
+        with open_connections(settings) as connections:
+            seen = observe_source(connections)
+        document["freshness"] = {
+            "as_of": seen.as_of,
+            "staleness_s": seen.staleness_s,
+            "pending_changes": seen.pending_changes,
+            "queued_documents": seen.queued_documents,
+            "quarantined_documents": seen.quarantined_documents,
+            "watermark": seen.horizon,
+            "replica_lag_bytes": seen.lag_bytes,
+            "replica_lag_s": seen.lag_s,
+            "reads_a_replica": seen.is_replica,
+        }
+    except SalespulseError as error:
+        document["problem"] = str(error)
+    try:
+        with connect_route(settings.url("warehouse_url"), "warehouse") as warehouse, explained("reading the warehouse"):
+            document["last refreshes"] = warehouse.execute(query("state.last_refreshes"), {"most": 5}).fetchall()
+            document["quarantine"] = warehouse.execute(query("observe.list_quarantined")).fetchall()
+    except SalespulseError as error:
+        document.setdefault("problem", str(error))
+    return document
