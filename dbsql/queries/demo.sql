@@ -31,7 +31,7 @@ LEFT JOIN (
         count(i.id) AS lines,
         sum(i.refund_amount) AS refund
     FROM retail.sales_returns AS r
-    LEFT JOIN retail.sales_return_items AS i ON i.sales_return_id = r.id
+    LEFT JOIN retail.sales_return_items AS i ON r.id = i.sales_return_id
     WHERE r.status = 'completed' AND r.deleted_at IS NULL
     GROUP BY r.tenant_id
 ) AS returned ON t.id = returned.tenant_id
