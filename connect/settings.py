@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     redis_url: ServerUrl | None = Field(None, description="Redis: the limiter, the jobs, and Celery's broker")
     dagster_url: ServerUrl | None = Field(None, description="PostgreSQL database of Dagster's own storage")
 
+    replica_direct_url: ServerUrl | None = Field(
+        None, description="read replica as salespulse_reader, not through a pooler: lag is measured over it"
+    )
+    dagster_home: Path | None = Field(None, description="Dagster's instance directory")
+    dagster_webserver_url: str | None = Field(None, description="where Dagster's UI answers")
+
     source: str = Field("retail", description="name of the mapping under dbsql/source/, or a path to such a folder")
     allow_primary_reads: bool = Field(
         default=False, description="let the refresh read the primary when there is no replica; never done silently"
@@ -127,6 +133,7 @@ _FALLBACKS = {
     "warehouse_url": ("primary_url",),
     "warehouse_admin_url": ("admin_url",),
     "dashboard_fallback_url": (),
+    "replica_direct_url": ("replica_url",),
 }
 
 

@@ -89,14 +89,21 @@ class Account:
         return str(done.stdout)
 
 
-def server_account() -> Account:
+def server_account(*, data: Path | None = None) -> Account:
     """Find the account that the servers run as: ourselves, or as root an existing unprivileged one.
+
+    Args:
+        data: a directory of the servers; when it exists its owner is taken, so that installing a package which brings
+            an account does not part a stack from its data.
 
     Raises:
         StackError: we are root and there is no such account.
     """
     if os.geteuid() != 0:
         return Account(name=_own_name())
+    if data is not None and data.exists() and data.stat().st_uid != 0:
+        owner = pwd.getpwuid(data.stat().st_uid)
+        return Account(name=owner.pw_name, uid=owner.pw_uid, gid=owner.pw_gid)
     for name in _CANDIDATES:
         try:
             entry = pwd.getpwnam(name)

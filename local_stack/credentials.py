@@ -1,0 +1,75 @@
+"""Passwords of one stack: drawn once, kept in a private file."""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_stack.errors import StackError
+from local_stack.files import write_private
+
+APPLICATION_ROLE = "retail_app"
+DAGSTER_ROLE = "salespulse_dagster"
+DASHBOARD_ROLE = "salespulse_dashboard"
+PIPELINE_ROLE = "salespulse_pipeline"
+READER_ROLE = "salespulse_reader"
+
+LOGIN_ROLES = (APPLICATION_ROLE, DAGSTER_ROLE, DASHBOARD_ROLE, PIPELINE_ROLE, READER_ROLE)
+
+_ITERATIONS = 4096
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What every part of the stack logs in with."""
+
+    superuser: str = field(repr=False)
+    replication: str = field(repr=False)
+    redis: str = field(repr=False)
+    roles: dict[str, str] = field(repr=False)
+    salts: dict[str, str] = field(repr=False)
+
+    def verifier(self, role: str) -> str:
+        """The role's SCRAM verifier (RFC 5803): what PostgreSQL stores, and what PgBouncer's `auth_file` takes.
+
+        The same text in both lets PgBouncer log in with the keys of the client's own login, so that no file of its
+        has a password in clear.
+        """
+        salt = base64.b64decode(self.salts[role])
+        salted = hashlib.pbkdf2_hmac("sha256", self.roles[role].encode(), salt, _ITERATIONS)
+        stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+        server = hmac.digest(salted, b"Server Key", "sha256")
+        return f"SCRAM-SHA-256${_ITERATIONS}:{_b64(salt)}${_b64(stored)}:{_b64(server)}"
+
+
+def load_credentials(path: Path) -> Credentials:
+    """Read the stack's passwords; draw them on first use.
+
+    Raises:
+        StackError: the file is damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Credentials(**document)
+    except FileNotFoundError:
+        pass
+    except (ValueError, TypeError):
+        raise StackError(
+            f"{path} is damaged; without it the servers' passwords are lost. Restore it, or delete {path.parent}"
+        ) from None
+    drawn = Credentials(
+        superuser=secrets.token_urlsafe(24),
+        replication=secrets.token_urlsafe(24),
+        redis=secrets.token_urlsafe(24),
+        roles={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES},
+        salts={role: _b64(secrets.token_bytes(16)) for role in LOGIN_ROLES},
+    )
+    write_private(path, json.dumps(vars(drawn), indent=1))
+    return drawn
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

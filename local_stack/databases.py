@@ -1,0 +1,70 @@
+"""Databases and login roles of the embedded servers; each function may be repeated.
+
+Migrations create the group roles without a login (an administrator decides how they log in elsewhere); here, on the
+stack's own servers, they log in with generated passwords, passed as SCRAM verifiers so that no server log can hold one.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from local_stack.credentials import APPLICATION_ROLE, DAGSTER_ROLE, LOGIN_ROLES, Credentials
+
+APPLICATION_DATABASE = "salespulse"
+DAGSTER_DATABASE = "dagster"
+
+_OWNERS = {APPLICATION_DATABASE: APPLICATION_ROLE, DAGSTER_DATABASE: DAGSTER_ROLE}
+
+# Limits that hold whatever a client forgets to set; through PgBouncer in transaction mode only these are reliable.
+_LIMITS: dict[str, dict[str, str]] = {
+    "salespulse_dashboard": {
+        "default_transaction_read_only": "on",
+        "statement_timeout": "2s",
+        "lock_timeout": "1s",
+        "idle_in_transaction_session_timeout": "5s",
+    },
+    "salespulse_reader": {
+        "default_transaction_read_only": "on",
+        "idle_in_transaction_session_timeout": "15min",
+    },
+    "salespulse_pipeline": {"idle_in_transaction_session_timeout": "15min"},
+    "salespulse_dagster": {"idle_in_transaction_session_timeout": "5min"},
+}
+
+
+def create_databases(admin_url: str, credentials: Credentials) -> None:
+    """Create the login roles and, owned by two of them, the application's and Dagster's databases.
+
+    Args:
+        admin_url: any database of the primary, as a superuser, direct.
+        credentials: the roles' passwords.
+
+    Raises:
+        psycopg.Error: the server refused.
+    """
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        _create_roles(connection, credentials)
+        present = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        for database, owner in _OWNERS.items():
+            name = sql.Identifier(database)
+            if database not in present:
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner)))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+        for role in set(LOGIN_ROLES) - {DAGSTER_ROLE}:
+            grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO {}")
+            connection.execute(grant.format(sql.Identifier(APPLICATION_DATABASE), sql.Identifier(role)))
+
+
+def _create_roles(connection: psycopg.Connection[Any], credentials: Credentials) -> None:
+    stored = dict(connection.execute("SELECT rolname, rolpassword FROM pg_authid").fetchall())
+    for role in LOGIN_ROLES:
+        verifier = credentials.verifier(role)
+        if role not in stored:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        if stored.get(role) != verifier:
+            login = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
+            connection.execute(login.format(sql.Identifier(role), sql.Literal(verifier)))
+        for setting, value in _LIMITS.get(role, {}).items():
+            limit = sql.SQL("ALTER ROLE {} SET {} = {}")
+            connection.execute(limit.format(sql.Identifier(role), sql.Identifier(setting), sql.Literal(value)))

@@ -1,0 +1,128 @@
+"""PgBouncer before the local PostgreSQL, when it is installed; no registry wheel carries it.
+
+Two processes: one for the dashboards, which rather fail within two seconds than hang, and one for pipelines and
+Dagster, which rather wait out a restart (`query_wait_timeout` is one per process, and its default of 120 s suits
+neither). So pipelines can't keep the dashboards' pooler busy either.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_stack.account import Account
+from local_stack.credentials import Credentials
+from local_stack.files import write_private
+from local_stack.ports import LOOPBACK
+
+_ALSO_LOOKED_IN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/opt/pgbouncer/bin"
+
+# `options` is not among the ignored parameters: PgBouncer would drop it silently, and with it a statement timeout.
+_CONFIG = """\
+[databases]
+{databases}
+[pgbouncer]
+listen_addr = {host}
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {directory}/userlist.txt
+pool_mode = transaction
+max_client_conn = {max_client_connections}
+default_pool_size = 5
+query_wait_timeout = {query_wait_timeout_s}
+server_connect_timeout = 5
+server_login_retry = 1
+server_idle_timeout = 60
+server_lifetime = 3600
+ignore_startup_parameters = extra_float_digits
+log_connections = 0
+log_disconnections = 0
+stats_period = 60
+logfile =
+pidfile = {directory}/pgbouncer.pid
+"""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One route through PgBouncer: a database name of its own with a pool of its own."""
+
+    name: str
+    port: int
+    database: str
+    pool_size: int
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """One PgBouncer process."""
+
+    name: str
+    port: int
+    query_wait_timeout_s: int
+    aliases: tuple[Alias, ...]
+    max_client_connections: int = 2000
+
+
+def find_pgbouncer(account: Account) -> Path | None:
+    """Find PgBouncer on PATH or where Debian puts it; None when it is not installed or out of the account's reach."""
+    found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path=_ALSO_LOOKED_IN)
+    return Path(found) if found and account.can_reach(Path(found)) else None
+
+
+def poolers(*, ports: Mapping[str, int], application_database: str, dagster_database: str) -> tuple[Pooler, Pooler]:
+    """The two poolers and their routes.
+
+    The pools' sum on the primary (60) and on the standby (35), with direct sessions and replication beside them, stays
+    under 80 % of the embedded servers' `max_connections` (120).
+    """
+    primary, standby = ports["postgres_primary"], ports["postgres_standby"]
+    dashboards = Pooler(
+        name="pgbouncer_dashboard",
+        port=ports["pgbouncer_dashboard"],
+        query_wait_timeout_s=2,
+        aliases=(
+            Alias("dashboard", standby, application_database, pool_size=20),
+            Alias("dashboard_fallback", primary, application_database, pool_size=5),
+        ),
+    )
+    pipelines = Pooler(
+        name="pgbouncer_pipeline",
+        port=ports["pgbouncer_pipeline"],
+        query_wait_timeout_s=30,
+        aliases=(
+            Alias("pipeline_read", standby, application_database, pool_size=15),
+            Alias("pipeline_write", primary, application_database, pool_size=20),
+            Alias("dagster", primary, dagster_database, pool_size=25),
+            # Dagster's webserver does SET statement_timeout, which in transaction mode stays with the server session.
+            Alias("dagster_ui", primary, dagster_database, pool_size=10),
+        ),
+    )
+    return dashboards, pipelines
+
+
+def configure_pgbouncer(directory: Path, pooler: Pooler, credentials: Credentials, account: Account) -> Path:
+    """Write configuration and secrets of the next start (or reload) into the pooler's directory; give the path."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    account.own(directory)
+    users = "".join(f'"{role}" "{credentials.verifier(role)}"\n' for role in sorted(credentials.roles))
+    write_private(directory / "userlist.txt", users, owner=account)
+    text = _CONFIG.format(
+        databases=_database_lines(pooler.aliases),
+        host=LOOPBACK,
+        port=pooler.port,
+        directory=directory,
+        max_client_connections=pooler.max_client_connections,
+        query_wait_timeout_s=pooler.query_wait_timeout_s,
+    )
+    path = directory / "pgbouncer.ini"
+    write_private(path, text, owner=account)
+    return path
+
+
+def _database_lines(aliases: Iterable[Alias]) -> str:
+    return "".join(
+        f"{alias.name} = host={LOOPBACK} port={alias.port} dbname={alias.database} pool_size={alias.pool_size}\n"
+        for alias in aliases
+    )

@@ -1,0 +1,135 @@
+"""What the supervisor keeps running: one small record per program.
+
+A program is a command line and says nothing of how it is written; adding one is adding a record to the list that
+`local_stack.stack` puts together.
+"""
+
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_stack.errors import StackError
+from local_stack.layout import Layout
+
+# Carried by every process of a stack, so that those which lost their supervisor are found.
+STACK_MARK = "SALESPULSE_STACK_OF"
+
+PROGRAM_SECTION = "program:"
+
+_HEAD = """\
+[supervisord]
+logfile={logs}/supervisord.log
+logfile_maxbytes=10MB
+logfile_backups=2
+pidfile={pid}
+childlogdir={logs}
+identifier=salespulse
+directory={root}
+{user}
+[unix_http_server]
+file={socket}
+chmod=0600
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+_PROGRAM = """
+[program:{name}]
+command={command}
+directory={directory}
+environment={environment}
+priority={priority}
+stopsignal={stop_signal}
+stopwaitsecs={stop_wait_s}
+stopasgroup={as_group}
+killasgroup=true
+autostart=false
+autorestart=true
+startsecs=1
+startretries=60
+redirect_stderr=true
+stdout_logfile={log}
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+{user}"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process.
+
+    Programs start stage by stage: those of a stage together, once all of the stage before are ready. They stop in the
+    opposite order. A program with a port is ready when it listens there and `is_ready()`.
+    """
+
+    name: str
+    command: Sequence[str]
+    stage: int
+    port: int | None = None
+    is_ready: Callable[[], bool] = field(default=lambda: True, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    user: str | None = None
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 20
+    # Whether the children get the stop signal too; off where the parent stops them in an order of its own.
+    stops_as_group: bool = False
+    ready_timeout_s: float = 60
+
+
+def render_config(
+    layout: Layout, programs: Iterable[Program], *, environment: Mapping[str, str], user: str | None
+) -> str:
+    """The supervisor's configuration file.
+
+    Args:
+        layout: where logs and socket go.
+        programs: what it keeps.
+        environment: given to every program, under its own.
+        user: whom the supervisor itself runs as; said only when that is root.
+    """
+    head = _HEAD.format(
+        logs=_escape(layout.logs),
+        pid=_escape(layout.supervisor_pid),
+        root=_escape(layout.root),
+        socket=_escape(layout.supervisor_socket),
+        user=f"user={user}\n" if user else "",
+    )
+    return head + "".join(_render_program(layout, program, environment) for program in programs)
+
+
+def _render_program(layout: Layout, program: Program, environment: Mapping[str, str]) -> str:
+    own = {**environment, **program.environment, STACK_MARK: str(layout.root)}
+    return _PROGRAM.format(
+        name=program.name,
+        command=_escape(shlex.join([*_tied_to_supervisor(program.stop_signal), *program.command])),
+        directory=_escape(layout.root if program.user is None else Path("/")),
+        environment=",".join(f'{name}="{_quotable(name, value)}"' for name, value in sorted(own.items())),
+        priority=program.stage * 10,
+        stop_signal=program.stop_signal,
+        stop_wait_s=program.stop_wait_s,
+        as_group=str(program.stops_as_group).lower(),
+        log=_escape(layout.logs / f"{program.name}.log"),
+        user=f"user={program.user}\n" if program.user else "",
+    )
+
+
+def _tied_to_supervisor(stop_signal: str) -> list[str]:
+    # Where the kernel can do it (Linux), a supervisor that is killed takes its programs along, in good order.
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", stop_signal, "--"] if setpriv else []
+
+
+def _escape(value: object) -> str:
+    text = str(value)
+    if "\n" in text:
+        raise StackError(f"a line break in {text!r}: the supervisor can't be told such a path or argument")
+    return text.replace("%", "%%")
+
+
+def _quotable(name: str, value: str) -> str:
+    if '"' in value:
+        raise StackError(f"{name} holds a double quote, which the supervisor can't pass on: write it as %22 in a URL")
+    return _escape(value)

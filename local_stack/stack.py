@@ -1,0 +1,317 @@
+"""Start and stop the whole local stack. `up` brings it up from any state, however the last one ended."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from connect import Settings, load_settings
+from connect.settings import STACK_FILE
+from local_stack.account import Account, server_account
+from local_stack.credentials import DAGSTER_ROLE, load_credentials
+from local_stack.dagster_home import install_dagster_home
+from local_stack.databases import APPLICATION_DATABASE, DAGSTER_DATABASE, create_databases
+from local_stack.errors import PortTakenError, StackError
+from local_stack.files import locked, write_private
+from local_stack.layout import Layout
+from local_stack.pgbouncer import configure_pgbouncer, find_pgbouncer, poolers
+from local_stack.plan import (
+    Parts,
+    base_environment,
+    command_programs,
+    dagster_programs,
+    pick_ports,
+    server_programs,
+    stack_urls,
+)
+from local_stack.ports import LOOPBACK, is_free
+from local_stack.postgres_binaries import cache_directory, find_binaries
+from local_stack.postgres_cluster import Cluster, Passwords, server_url
+from local_stack.processes import listens
+from local_stack.programs import Program, render_config
+from local_stack.redis_server import configure_redis, find_redis, redis_url
+from local_stack.standby import make_clusters, repair_standby
+from local_stack.supervisor import Supervisor
+from local_stack.waiting import wait_until
+
+Say = Callable[[str], None]
+
+# Several stacks that start at the same moment like the same ports.
+_PORT_ATTEMPTS = 5
+
+_ALIVE = ("RUNNING", "STARTING", "STOPPING")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What to start.
+
+    `commands` are further programs of the `salespulse` command line to keep running: a name and its arguments.
+    """
+
+    data_dir: Path
+    with_ui: bool = True
+    definitions_module: str = "pipelines.definitions"
+    worker_processes: int = 3
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StackReport:
+    """What came of `up`: the settings now in force, and the seconds that each step took."""
+
+    settings: Settings
+    seconds: Mapping[str, float]
+
+
+def up(options: StackOptions, *, migrate: Callable[[Settings], object] | None = None, say: Say = print) -> StackReport:
+    """Start what does not run, and return when everything is ready.
+
+    Args:
+        options: what to start, and where.
+        migrate: brings the databases to the newest schema; called when they can be reached, before anything uses them.
+        say: told what happens, one line at a time.
+
+    Raises:
+        StackError: a part can't be made, started, or does not become ready; the message holds its log's end.
+    """
+    layout = Layout(options.data_dir.absolute())
+    account = server_account(data=layout.servers)
+    layout.root.mkdir(parents=True, exist_ok=True, mode=0o755 if account.is_other else 0o700)
+    with locked(layout.lock):
+        layout.prepare(account, say)
+        return _Upward(layout, account, options, say).run(migrate)
+
+
+def down(data_dir: Path, *, say: Say = print) -> bool:
+    """Stop every process of the stack; none is left.
+
+    Returns:
+        Whether there was anything to stop.
+    """
+    layout = Layout(data_dir.absolute())
+    if not layout.supervisor_config.exists():
+        return False
+    with locked(layout.lock):
+        supervisor = Supervisor(layout)
+        was_running = supervisor.is_running()
+        if was_running:
+            say("stopping")
+        return supervisor.stop() > 0 or was_running
+
+
+class _Upward:
+    """One `up`: the steps share what they found out."""
+
+    def __init__(self, layout: Layout, account: Account, options: StackOptions, say: Say) -> None:
+        self._layout = layout
+        self._account = account
+        self._options = options
+        self._say = say
+        self._supervisor = Supervisor(layout)
+        self._seconds: dict[str, float] = {}
+
+    def run(self, migrate: Callable[[Settings], object] | None) -> StackReport:
+        if not self._supervisor.is_running():
+            ended = self._supervisor.end_leftovers()
+            if ended:
+                self._say(f"ended {ended} processes that an earlier stack left behind")
+        for _ in range(_PORT_ATTEMPTS - 1):
+            try:
+                return self._attempt(migrate)
+            except PortTakenError as taken:
+                self._say(f"{taken}; taking another")
+        return self._attempt(migrate)
+
+    def _attempt(self, migrate: Callable[[Settings], object] | None) -> StackReport:
+        parts = self._parts()
+        programs = [
+            *server_programs(parts),
+            *command_programs(self._options.commands, parts),
+            *dagster_programs(parts),
+        ]
+        self._timed("PostgreSQL's data", lambda: self._make_clusters(parts))
+        self._supervise(programs)
+        self._timed("PostgreSQL", lambda: self._start_postgres(programs, parts))
+        self._timed("servers", lambda: self._start(programs, stages=(1, 2)))
+        if migrate is not None:
+            self._timed("migrations", lambda: migrate(parts.settings))
+        self._timed("code server and worker", lambda: self._start(programs, stages=(3,)))
+        self._timed("Dagster", lambda: self._start(programs, stages=(4,)))
+        return StackReport(parts.settings, self._seconds)
+
+    def _parts(self) -> Parts:
+        layout, options = self._layout, self._options
+        account, credentials = self._account, load_credentials(layout.credentials)
+        ports = pick_ports(layout.ports, holds=self._holds)
+        given = _given_settings(layout)
+        runs_postgres = given.admin_url is None and given.primary_url is None
+        passwords = Passwords(credentials.superuser, credentials.replication)
+        clusters = self._clusters(ports, passwords) if runs_postgres else None
+        pgbouncer = find_pgbouncer(account) if runs_postgres else None
+        if runs_postgres and pgbouncer is None:
+            self._say("PgBouncer is not installed: connections are bounded by each process's own pool only")
+        own_redis = redis_url(ports["redis"], credentials.redis) if given.redis_url is None else None
+        urls = stack_urls(ports, credentials, postgres=runs_postgres, redis_url=own_redis, pooled=pgbouncer is not None)
+        _write_stack_file(layout, {**urls, **_given_urls(given)}, ports, with_ui=options.with_ui)
+        settings = load_settings(data_dir=layout.root)
+        both = poolers(ports=ports, application_database=APPLICATION_DATABASE, dagster_database=DAGSTER_DATABASE)
+        alias = server_url(ports["pgbouncer_pipeline"], "dagster_ui", DAGSTER_ROLE, credentials.roles[DAGSTER_ROLE])
+        own_alias = pgbouncer is not None and given.dagster_url is None
+        install_dagster_home(layout, code_server_port=ports["code_server"])
+        return Parts(
+            layout=layout,
+            account=account,
+            ports=ports,
+            credentials=credentials,
+            settings=settings,
+            clusters=clusters,
+            redis=(
+                find_redis(account, cache_directory(account)),
+                configure_redis(layout.servers / "redis", ports["redis"], credentials.redis, account),
+            )
+            if own_redis
+            else None,
+            poolers=[
+                (pgbouncer, configure_pgbouncer(layout.servers / each.name, each, credentials, account), each)
+                for each in both
+            ]
+            if pgbouncer
+            else [],
+            webserver_storage_url=alias if own_alias else settings.url("dagster_url"),
+            definitions_module=options.definitions_module,
+            worker_processes=options.worker_processes,
+            with_ui=options.with_ui,
+        )
+
+    def _clusters(self, ports: Mapping[str, int], passwords: Passwords) -> tuple[Cluster, Cluster]:
+        binaries = find_binaries(self._account)
+        primary, standby = (
+            Cluster(binaries, self._layout.servers / name, ports[name], passwords)
+            for name in ("postgres_primary", "postgres_standby")
+        )
+        return primary, standby
+
+    def _make_clusters(self, parts: Parts) -> None:
+        if parts.clusters is not None:
+            make_clusters(*parts.clusters, say=self._say)
+
+    def _supervise(self, programs: Sequence[Program]) -> None:
+        """Have the supervisor run with exactly these programs; those that changed are stopped."""
+        config = self._layout.supervisor_config
+        environment = base_environment()
+        user = "root" if self._account.is_other else None
+        text = render_config(self._layout, programs, environment=environment, user=user)
+        changed = not config.exists() or config.read_text(encoding="utf-8") != text
+        write_private(config, text)
+        if not self._supervisor.is_running():
+            self._timed("supervisor", lambda: self._supervisor.start(environment))
+        elif changed:
+            self._supervisor.reload()
+
+    def _start_postgres(self, programs: Sequence[Program], parts: Parts) -> None:
+        if parts.clusters is None:
+            return
+        primary, standby = parts.clusters
+        by_name = {program.name: program for program in programs}
+        if not self._is_alive("postgres_primary"):
+            primary.clear_stale_pid_file()
+        self._start_program(by_name["postgres_primary"])
+        self._ready(by_name["postgres_primary"])
+        repair_standby(primary, standby, self._supervisor, say=self._say)
+        if not self._is_alive("postgres_standby"):
+            standby.clear_stale_pid_file()
+        self._start_program(by_name["postgres_standby"])
+        self._ready(by_name["postgres_standby"])
+        create_databases(primary.url(), parts.credentials)
+
+    def _start(self, programs: Sequence[Program], *, stages: Sequence[int]) -> None:
+        for stage in stages:
+            due = [program for program in programs if program.stage == stage]
+            for program in due:
+                self._start_program(program)
+            for program in due:
+                self._ready(program)
+
+    def _start_program(self, program: Program) -> None:
+        if self._is_alive(program.name):
+            # Its settings may name another program's new port; what runs takes them over.
+            if program.stage < 3 and program.name != "redis":
+                self._supervisor.signal_program(program.name, "HUP")
+            return
+        self._say(f"starting {program.name}")
+        self._supervisor.start_program(program.name)
+
+    def _ready(self, program: Program) -> None:
+        def is_ready() -> bool:
+            state = self._supervisor.processes().get(program.name, {}).get("statename")
+            if program.port is not None and self._is_taken(program.name, program.port):
+                raise PortTakenError(f"another process listens on port {program.port}, meant for {program.name}")
+            if state == "FATAL":
+                raise StackError(f"{program.name} does not stay up: {self._log_end(program.name)}")
+            listening = program.port is None or self._holds(program.name, program.port)
+            return state == "RUNNING" and listening and program.is_ready()
+
+        wait_until(
+            is_ready,
+            timeout_s=program.ready_timeout_s,
+            what=lambda: f"{program.name}: {self._log_end(program.name)}",
+            every_s=0.05,
+        )
+
+    def _is_alive(self, name: str) -> bool:
+        return self._supervisor.processes().get(name, {}).get("statename") in _ALIVE
+
+    def _holds(self, name: str, port: int) -> bool:
+        pid = self._supervisor.processes().get(name, {}).get("pid", 0)
+        return bool(pid) and listens(pid, port)
+
+    def _is_taken(self, name: str, port: int) -> bool:
+        # Asked in this order, our own program's beginning to listen in between can't look like somebody else's port.
+        return not is_free(port) and not self._holds(name, port)
+
+    def _log_end(self, name: str) -> str:
+        log = self._layout.logs / f"{name}.log"
+        return f"{log} ends:\n{log.read_text(encoding='utf-8', errors='replace')[-1500:]}" if log.exists() else "no log"
+
+    def _timed(self, step: str, work: Callable[[], object]) -> None:
+        began = time.monotonic()
+        work()
+        self._seconds[step] = round(time.monotonic() - began, 3)
+
+
+def _given_settings(layout: Layout) -> Settings:
+    """The settings that somebody gave, without what an earlier `up` wrote."""
+    written = dotenv_values(layout.root / STACK_FILE)
+    given = load_settings(data_dir=layout.root / "servers" / "none")
+    own = {
+        name: None
+        for name in given.model_fields_set
+        if name.endswith("_url") and _plain(given, name) == written.get(f"SALESPULSE_{name.upper()}")
+    }
+    return given.model_copy(update=own)
+
+
+def _given_urls(given: Settings) -> dict[str, str]:
+    named = (name for name in type(given).model_fields if name.endswith("_url") and getattr(given, name) is not None)
+    return {name: _plain(given, name) for name in named}
+
+
+def _plain(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
+
+
+def _write_stack_file(layout: Layout, urls: Mapping[str, str], ports: Mapping[str, int], *, with_ui: bool) -> None:
+    entries = dict(urls) | {"dagster_home": str(layout.dagster_home)}
+    if with_ui:
+        entries["dagster_webserver_url"] = f"http://{LOOPBACK}:{ports['webserver']}"
+    lines = ["# Written by `salespulse up`; read by every command run with this data directory.\n"]
+    lines += [f"SALESPULSE_{name.upper()}={_quoted(value)}\n" for name, value in sorted(entries.items())]
+    write_private(layout.root / STACK_FILE, "".join(lines))
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

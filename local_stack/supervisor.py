@@ -1,0 +1,193 @@
+"""The supervisor (supervisord) of one stack: start it, talk to it over its unix socket, end it and what it left."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Collection, Iterator, Mapping
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local_stack.errors import StackError
+from local_stack.layout import Layout
+from local_stack.processes import family, is_over, kill_all
+from local_stack.programs import PROGRAM_SECTION, STACK_MARK
+from local_stack.waiting import wait_until
+
+_UNREACHABLE = (OSError, http.client.HTTPException)
+# Calls return at once (nothing waits inside a call but `reload`, for programs that stop); one that hangs is not ours.
+_CALL_TIMEOUT_S = 90.0
+_ASK_TIMEOUT_S = 3.0
+_RUNNING = 1  # supervisord's own state, of `getState`
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__()
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        del host
+        return _UnixConnection(self._path, self._timeout_s)
+
+
+class Supervisor:
+    """Controls the supervisor of one stack, running or not."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def is_running(self) -> bool:
+        """Whether it answers."""
+        try:
+            return int(self._call("getState", timeout_s=_ASK_TIMEOUT_S)["statecode"]) == _RUNNING
+        except (*_UNREACHABLE, xmlrpc.client.Error):
+            return False
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start it as a daemon, from the configuration file, after ending what an earlier one left behind.
+
+        Raises:
+            StackError: it did not come up; the message holds what it said.
+        """
+        self.end_leftovers()
+        began = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._layout.supervisor_config)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self._layout.root,
+            env={**environment, STACK_MARK: str(self._layout.root)},
+        )
+        if began.returncode != 0:
+            raise StackError(f"the supervisor did not start: {(began.stderr or began.stdout).strip()[-1500:]}")
+        wait_until(self.is_running, timeout_s=20, what="the supervisor to answer")
+
+    def reload(self) -> None:
+        """Take over a changed configuration file: programs that changed or went are stopped, new ones are known."""
+        added, changed, removed = self._call("reloadConfig")[0]
+        for name in (*changed, *removed):
+            self._call("stopProcessGroup", name, True)
+            self._call("removeProcessGroup", name)
+        for name in (*changed, *added):
+            self._call("addProcessGroup", name)
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """What it says of each program, by name; empty when it does not run."""
+        try:
+            return {each["name"]: each for each in self._call("getAllProcessInfo", timeout_s=_ASK_TIMEOUT_S)}
+        except _UNREACHABLE:
+            return {}
+
+    def start_program(self, name: str) -> None:
+        """Start a program, or leave it alone when it runs already."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # ALREADY_STARTED; whether it is ready is asked separately
+            self._call("startProcess", name, False)
+
+    def stop_program(self, name: str) -> None:
+        """Stop a program and wait for its end."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING
+            self._call("stopProcess", name, False)
+        self._wait_stopped([name], 90)
+
+    def signal_program(self, name: str, signal_name: str) -> None:
+        """Send a signal to a running program."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING
+            self._call("signalProcess", name, signal_name)
+
+    def stages(self) -> dict[str, int]:
+        """Every program of the configuration file, and the stage that it starts in."""
+        config = RawConfigParser()
+        config.read(self._layout.supervisor_config, encoding="utf-8")
+        sections = (section for section in config.sections() if section.startswith(PROGRAM_SECTION))
+        return {each.removeprefix(PROGRAM_SECTION): config.getint(each, "priority") for each in sections}
+
+    def stop(self, *, timeout_s: float = 120) -> int:
+        """Stop the programs, last stage first and those of a stage together, then the supervisor; nothing is left.
+
+        Returns:
+            How many processes had to be ended that no living supervisor kept.
+        """
+        if self.is_running():
+            with contextlib.suppress(*_UNREACHABLE, xmlrpc.client.Error, StackError):  # ended by force, below
+                self._stop_in_order(timeout_s)
+        return self.end_leftovers()
+
+    def end_leftovers(self, *, patience_s: float = 30) -> int:
+        """End processes of this stack that no living supervisor keeps: orphans, and a supervisor that hangs.
+
+        Returns:
+            How many there were.
+        """
+        found = list(self._marked())
+        related = {member for each in found for member in family(each)}
+        for each in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # PostgreSQL waits for its clients on TERM, for ever; INT tells it to end them.
+                each.send_signal(signal.SIGINT if "postgres" in each.name() else signal.SIGTERM)
+                each.resume()  # a stopped process gets no signal but KILL
+        with contextlib.suppress(StackError):  # those are killed
+            wait_until(lambda: all(map(is_over, related)), timeout_s=patience_s, what="leftover processes to end")
+        kill_all(related)
+        for leftover in (self._layout.supervisor_pid, self._layout.supervisor_socket):
+            leftover.unlink(missing_ok=True)
+        return len(related)
+
+    def _stop_in_order(self, timeout_s: float) -> None:
+        stages = self.stages()
+        for stage in sorted(set(stages.values()), reverse=True):
+            due = [name for name, its_stage in stages.items() if its_stage == stage]
+            for name in due:
+                with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING, or not known to a running supervisor
+                    self._call("stopProcess", name, False)
+            self._wait_stopped(due, timeout_s)
+        pid = self._pid()
+        self._call("shutdown")
+        if pid is not None:
+            wait_until(lambda: is_over(pid), timeout_s=timeout_s, what="the supervisor to end")
+
+    def _wait_stopped(self, names: Collection[str], timeout_s: float) -> None:
+        def are_stopped() -> bool:
+            processes = self.processes()
+            return all(processes.get(name, {}).get("pid", 0) == 0 for name in names)
+
+        wait_until(are_stopped, timeout_s=timeout_s, what=f"{', '.join(names)} to stop", every_s=0.05)
+
+    def _pid(self) -> int | None:
+        try:
+            return int(self._layout.supervisor_pid.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        root = str(self._layout.root)
+        for process in psutil.process_iter():
+            if process.pid == os.getpid():
+                continue
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(STACK_MARK) == root and not is_over(process):
+                    yield process
+
+    def _call(self, method: str, *arguments: Any, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
+        transport = _UnixTransport(self._layout.supervisor_socket, timeout_s)
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        return getattr(proxy.supervisor, method)(*arguments)
