@@ -83,10 +83,10 @@ class Settings(BaseSettings):
         date(2010, 12, 1), description="first month that can be backfilled by partition, as a date within it"
     )
     event_keep_days: float = Field(
-        3.0, gt=0, description="Dagster's log rows other than asset events go this long after their run has ended"
+        1.0, gt=0, description="Dagster's log rows other than asset events go this long after their run has ended"
     )
     run_keep_days: float = Field(
-        14.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
+        3.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
     )
 
     @model_validator(mode="after")
