@@ -1,10 +1,15 @@
 -- What Dagster shows of the tables: sizes, previews, pending changes, and what its checks count.
 
+-- name: flush_statistics
+-- A session reports what it wrote about once a second; this lets `row_estimates` count it at once.
+SELECT pg_stat_force_next_flush();
+
 -- name: row_estimates
--- PostgreSQL's own running count of live rows per table of the warehouse: no scan, and close enough to watch growth.
+-- PostgreSQL's own running count of live rows per table of the warehouse: no scan, and close enough to watch growth. The
+-- count begins anew after a crash; until the next ANALYZE what the last one found is closer.
 SELECT
     c.relname AS table_name,
-    greatest(pg_stat_get_live_tuples(c.oid), 0) AS live_rows
+    greatest(pg_stat_get_live_tuples(c.oid), c.reltuples::bigint, 0) AS live_rows
 FROM pg_class AS c
 WHERE c.relnamespace = 'salespulse'::regnamespace AND c.relkind IN ('r', 'p');
 

@@ -47,13 +47,18 @@ class VerificationRange(dg.Config):
         return first, last
 
 
-@dg.asset_check(
-    asset=table_key(FACTS[0]),
+@dg.multi_asset_check(
     name="verification",
-    description=(
-        "The rollups equal the same SQL over the source, in one snapshot of the replica, after what is pending there was "
-        "applied. Any difference is drift; `repair_job` mends it."
-    ),
+    specs=[
+        dg.AssetCheckSpec(
+            "verification",
+            asset=table_key(FACTS[0]),
+            description=(
+                "The rollups equal the same SQL over the source, in one snapshot of the replica, after what is pending "
+                "there was applied. Any difference is drift; `repair_job` mends it."
+            ),
+        )
+    ],
     pool=WAREHOUSE_POOL,
     retry_policy=RETRIES,
 )

@@ -11,6 +11,7 @@ import pytest
 
 from local_stack.postgres import PostgresPair
 from pipelines.definitions import defs
+from pipelines.refresh import refresh
 from pipelines.resources import Primary, Replica, Warehouse
 from retail_app.synthetic import generate
 from tests.servers import fresh_database
@@ -31,12 +32,40 @@ def sales_template(postgres_pair: PostgresPair, retail_template: Template) -> Te
     return Template(name, retail_template.mapping, retail_template.passwords)
 
 
+@pytest.fixture(scope="session")
+def current_template(postgres_pair: PostgresPair, sales_template: Template) -> Template:
+    """The same, with facts and rollups up to date."""
+    made = clone(postgres_pair, sales_template)
+    made.wait_for_replay()
+    refresh(made.connections(), made.options())
+    made.close()
+    return Template(made.database.name, made.mapping, made.passwords)
+
+
 @pytest.fixture
 def shop(
     postgres_pair: PostgresPair, sales_template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
-    """A clone with sales, and the settings pointing at it."""
+    """A clone with sales that were never refreshed, and the settings pointing at it."""
     made = clone(postgres_pair, sales_template)
+    point_at(made, monkeypatch)
+    yield made
+    discard(made)
+
+
+@pytest.fixture
+def current_shop(
+    postgres_pair: PostgresPair, current_template: Template, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Installation]:
+    """A clone with sales and with facts up to date, and the settings pointing at it."""
+    made = clone(postgres_pair, current_template)
+    point_at(made, monkeypatch)
+    yield made
+    discard(made)
+
+
+def point_at(made: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an installation's URLs into the settings, as production has them."""
     for name in [name for name in os.environ if name.startswith("SALESPULSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SALESPULSE_DATA_DIR", "/nonexistent")
@@ -44,14 +73,6 @@ def shop(
     monkeypatch.setenv("SALESPULSE_PRIMARY_URL", made.url("salespulse_pipeline"))
     monkeypatch.setenv("SALESPULSE_LOCK_WAIT_SECONDS", "5")
     made.wait_for_replay()
-    yield made
-    discard(made)
-
-
-@pytest.fixture
-def application(shop: Installation) -> psycopg.Connection[tuple[Any, ...]]:
-    """The application's own connection."""
-    return shop.application()
 
 
 @pytest.fixture
@@ -61,11 +82,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def run(shop: Installation, instance: dg.DagsterInstance) -> Run:
+def run(instance: dg.DagsterInstance, postgres_pair: PostgresPair) -> Run:
     """Run a job by name in this process, once the standby has caught up."""
 
     def execute(job: str, **arguments: Any) -> dg.ExecuteInProcessResult:
-        shop.wait_for_replay()
+        postgres_pair.wait_for_replay()
         return defs.resolve_job_def(job).execute_in_process(instance=instance, **arguments)
 
     return execute

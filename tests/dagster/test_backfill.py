@@ -12,9 +12,8 @@ from tests.dagster.conftest import Run, metadata_of
 from tests.warehouse import Installation, one
 
 
-def test_a_month_is_read_again_and_drift_in_its_facts_goes(shop: Installation, run: Run) -> None:
-    run("refresh_job")
-    admin = shop.admin()
+def test_a_month_is_read_again_and_drift_in_its_facts_goes(current_shop: Installation, run: Run) -> None:
+    admin = current_shop.admin()
     admin.execute("DELETE FROM salespulse.fact_document_line WHERE business_date BETWEEN '2026-03-01' AND '2026-03-31'")
     result = run("backfill_job", partition_key="2026-03-01")
     told = metadata_of(result, "backfilled_month")
@@ -27,12 +26,15 @@ def test_a_month_is_read_again_and_drift_in_its_facts_goes(shop: Installation, r
     assert one(admin, "SELECT count(*) FROM salespulse.fact_document_line WHERE business_date >= '2026-03-01'") > 0
 
 
-def test_what_an_earlier_run_left_is_resumed(shop: Installation, run: Run) -> None:
-    run("refresh_job")
-    connections = shop.connections()
-    options = RefreshOptions(shop.mapping, batch_documents=20)
+def test_what_an_earlier_run_left_is_resumed(current_shop: Installation, run: Run) -> None:
+    connections = current_shop.connections()
+    options = RefreshOptions(current_shop.mapping, batch_documents=20)
     enqueue_range(
-        connections, shop.mapping, from_date=date(2026, 3, 1), to_date=date(2026, 3, 31), reason="backfill 2026-03"
+        connections,
+        current_shop.mapping,
+        from_date=date(2026, 3, 1),
+        to_date=date(2026, 3, 31),
+        reason="backfill 2026-03",
     )
     queued = one(connections.warehouse, "SELECT count(*) FROM salespulse.pending_document")
 
@@ -48,7 +50,7 @@ def test_what_an_earlier_run_left_is_resumed(shop: Installation, run: Run) -> No
     assert told["is_resumed"] is True
     assert told["queued_documents"] == queued - 20
     assert told["changed_documents"] == queued - 20
-    assert shop.rollup_errors() == {}
+    assert current_shop.rollup_errors() == {}
 
 
 def test_partition_status_shows_the_months_that_are_done(

@@ -3,13 +3,12 @@
 import re
 
 import dagster as dg
-import psycopg
 import pytest
 
 from pipelines.assets.tables import DIMENSIONS, FACTS
 from pipelines.refresh import all_rollups
 from tests.dagster.conftest import Run, change_a_sale, metadata_of
-from tests.warehouse import Installation
+from tests.warehouse import Installation, one
 
 TABLES = {*DIMENSIONS, *FACTS, *(rollup.name for rollup in all_rollups())}
 
@@ -19,10 +18,13 @@ def test_first_refresh_makes_every_table_in_one_step(shop: Installation, run: Ru
     assert {event.asset_key.path[-1] for event in result.get_asset_materialization_events()} == TABLES
     assert {event.step_key for event in result.all_events if event.is_step_event} == {"refresh"}
     assert shop.rollup_errors() == {}
+    rows = one(shop.admin(), "SELECT count(*) FROM salespulse.fact_document")
+    # PostgreSQL's running count, not a scan: near, not exact.
+    assert metadata_of(result, "fact_document")["dagster/row_count"] == pytest.approx(rows, rel=0.1)
 
 
-def test_metadata_tells_what_was_done(shop: Installation, run: Run, application: psycopg.Connection) -> None:
-    run("refresh_job")
+def test_metadata_tells_what_was_done(current_shop: Installation, run: Run) -> None:
+    application = current_shop.application()
     change_a_sale(application)
     result = run("refresh_job")
     document = metadata_of(result, "fact_document")
@@ -35,11 +37,6 @@ def test_metadata_tells_what_was_done(shop: Installation, run: Run, application:
     assert 0 <= document["lag_s"] < 60
     assert {"delta", "facts", "commit"} <= set(re.findall(r"^\| (\w+) \|", document["seconds_by_phase"], re.MULTILINE))
     assert metadata_of(result, "monthly_customer_sales")["changed_documents"] == 1
-    with shop.admin() as connection:
-        rows = connection.execute("SELECT count(*) FROM salespulse.fact_document").fetchone()
-    assert rows is not None
-    # PostgreSQL's running count, not a scan: near, not exact.
-    assert document["dagster/row_count"] == pytest.approx(rows[0], rel=0.1)
 
 
 def test_preview_and_plot(shop: Installation, run: Run) -> None:
@@ -56,10 +53,9 @@ def test_preview_and_plot(shop: Installation, run: Run) -> None:
 def test_events_of_a_run_stay_small(shop: Installation, instance: dg.DagsterInstance, run: Run) -> None:
     result = run("refresh_job")
     bytes_written = sum(len(dg.serialize_value(entry)) for entry in instance.all_logs(result.run_id))
-    assert bytes_written < 80_000
+    assert bytes_written < 120_000
 
 
-def test_a_run_without_changes_writes_nothing(shop: Installation, run: Run) -> None:
-    run("refresh_job")
+def test_a_run_without_changes_writes_nothing(current_shop: Installation, run: Run) -> None:
     result = run("refresh_job")
     assert {metadata_of(result, name)["rows_written"] for name in (*FACTS, "daily_store_sales")} == {0}

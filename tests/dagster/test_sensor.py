@@ -44,12 +44,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def current(shop: Installation) -> Connections:
+def current(current_shop: Installation) -> Connections:
     """Connections to a shop whose facts are up to date."""
-    connections = shop.connections()
-    refresh(connections, RefreshOptions(shop.mapping))
-    shop.wait_for_replay()
-    return connections
+    return current_shop.connections()
 
 
 def watch(
@@ -62,10 +59,12 @@ def quiet(clock: Clock) -> Cursor:
     return Cursor(observed_s=clock.now_s)
 
 
-def test_idle_tick_asks_for_nothing_and_moves_as_of(shop: Installation, current: Connections, clock: Clock) -> None:
+def test_idle_tick_asks_for_nothing_and_moves_as_of(
+    current_shop: Installation, current: Connections, clock: Clock
+) -> None:
     before = read_state(current.warehouse)
-    shop.admin().execute("UPDATE salespulse_source.heartbeat SET beat_at = clock_timestamp()")
-    shop.wait_for_replay()
+    current_shop.admin().execute("UPDATE salespulse_source.heartbeat SET beat_at = clock_timestamp()")
+    current_shop.wait_for_replay()
     result = watch(current, clock, quiet(clock))
     assert result.run_requests == []
     assert result.skip_reason is not None
@@ -77,11 +76,13 @@ def test_idle_tick_asks_for_nothing_and_moves_as_of(shop: Installation, current:
 
 
 def test_a_change_within_the_tick_is_seen_at_the_next_look(
-    shop: Installation, current: Connections, clock: Clock, application: psycopg.Connection
+    current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
+    application = current_shop.application()
+
     def change() -> None:
         change_a_sale(application)
-        shop.wait_for_replay()
+        current_shop.wait_for_replay()
 
     clock.at(3.0, change)
     began_s = clock.now_s
@@ -96,39 +97,42 @@ def test_before_the_first_refresh_one_is_asked_for(shop: Installation, clock: Cl
 
 
 def test_none_is_asked_for_while_one_is_draining(
-    shop: Installation, current: Connections, clock: Clock, application: psycopg.Connection
+    current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
+    application = current_shop.application()
     change_a_sale(application)
-    shop.wait_for_replay()
+    current_shop.wait_for_replay()
     result = watch(current, clock, quiet(clock), draining=True, tick_s=1)
     assert result.run_requests == []
     assert len(watch(current, clock, quiet(clock)).run_requests) == 1
 
 
 def test_run_key_stands_still_while_a_transaction_is_held_open(
-    shop: Installation, current: Connections, clock: Clock, application: psycopg.Connection
+    current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
-    holder = shop.application()
+    application = current_shop.application()
+    holder = current_shop.application()
     with holder.transaction():
         change_a_sale(holder)
         change_another_sale(application)
-        shop.wait_for_replay()
+        current_shop.wait_for_replay()
         first = watch(current, clock, quiet(clock))
         again = watch(current, clock, quiet(clock))
         assert first.run_requests[0].run_key == again.run_requests[0].run_key
-        refresh(current, RefreshOptions(shop.mapping))
+        refresh(current, RefreshOptions(current_shop.mapping))
         # Applied, though the horizon can't pass the open transaction: nothing is pending any more.
         assert watch(current, clock, quiet(clock), tick_s=1).run_requests == []
-    shop.wait_for_replay()
+    current_shop.wait_for_replay()
     late = watch(current, clock, quiet(clock))
     assert late.run_requests[0].run_key != first.run_requests[0].run_key
 
 
 def test_the_same_changes_are_asked_for_once_and_again_after_a_minute(
-    shop: Installation, current: Connections, clock: Clock, application: psycopg.Connection
+    current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
+    application = current_shop.application()
     change_a_sale(application)
-    shop.wait_for_replay()
+    current_shop.wait_for_replay()
     first = watch(current, clock, quiet(clock))
     cursor = Cursor.parse(first.cursor)
     assert watch(current, clock, cursor, tick_s=1).run_requests == []
@@ -137,8 +141,8 @@ def test_the_same_changes_are_asked_for_once_and_again_after_a_minute(
     assert again.run_requests[0].run_key == f"{cursor.pending} attempt 2"
 
 
-def test_queued_documents_are_pending_too(shop: Installation, current: Connections, clock: Clock) -> None:
-    shop.admin().execute(
+def test_queued_documents_are_pending_too(current_shop: Installation, current: Connections, clock: Clock) -> None:
+    current_shop.admin().execute(
         "INSERT INTO salespulse.pending_document (document_kind, document_id, reason) VALUES ('sale', 'x', 'backfill')"
     )
     (request,) = watch(current, clock, quiet(clock)).run_requests
@@ -146,10 +150,11 @@ def test_queued_documents_are_pending_too(shop: Installation, current: Connectio
 
 
 def test_source_assets_are_reported_on_every_minute(
-    shop: Installation, current: Connections, clock: Clock, application: psycopg.Connection
+    current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
+    application = current_shop.application()
     change_a_sale(application)
-    shop.wait_for_replay()
+    current_shop.wait_for_replay()
     result = watch(current, clock, Cursor())
     seen = {event.asset_key.path[-1]: event.metadata for event in result.asset_events}
     assert len(seen) == 11
@@ -172,19 +177,21 @@ def test_cursor_survives_a_round_trip() -> None:
     assert Cursor.parse(cursor.format()) == cursor
 
 
-def test_a_queued_or_started_run_is_draining_and_an_ended_one_is_not(instance: dg.DagsterInstance) -> None:
-    assert not is_draining(instance)
-    job = defs.resolve_job_def("refresh_job")
-    for status, expected in [
-        (dg.DagsterRunStatus.QUEUED, True),
-        (dg.DagsterRunStatus.STARTED, True),
-        (dg.DagsterRunStatus.SUCCESS, False),
-    ]:
-        with dg.DagsterInstance.ephemeral() as other:
-            other.create_run_for_job(job, status=status, tags=DRAINS_TAGS)
-            assert is_draining(other) is expected
-    instance.create_run_for_job(defs.resolve_job_def("health_job"), status=dg.DagsterRunStatus.STARTED)
-    assert not is_draining(instance)
+@pytest.mark.parametrize(
+    ("status", "tags", "expected"),
+    [
+        (dg.DagsterRunStatus.STARTING, DRAINS_TAGS, True),
+        (dg.DagsterRunStatus.STARTED, DRAINS_TAGS, True),
+        (dg.DagsterRunStatus.SUCCESS, DRAINS_TAGS, False),
+        (dg.DagsterRunStatus.FAILURE, DRAINS_TAGS, False),
+        (dg.DagsterRunStatus.STARTED, {}, False),
+    ],
+)
+def test_a_run_that_applies_what_is_pending_is_draining_until_it_ends(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str], expected: bool
+) -> None:
+    instance.create_run_for_job(defs.resolve_job_def("health_job"), status=status, tags=tags)
+    assert is_draining(instance) is expected
 
 
 def test_the_sensor_itself_asks_for_refresh_job(
