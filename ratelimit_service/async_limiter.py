@@ -63,6 +63,7 @@ class AsyncLimiter:
             open_circuits=self._transport.open_circuits,
             clock=clock,
         )
+        self._transport.observe = self._core.metrics.redis_latency.observe
 
     @property
     def metrics(self) -> Metrics:

@@ -30,7 +30,8 @@ _NOT_OURS = (
     "orig_socket_timeout",
     "orig_socket_connect_timeout",
     "retry_on_error",
-    "driver_info",
+    "lib_name",
+    "lib_version",
     "response_callbacks",
     "connection_pool",
     "host",
@@ -59,8 +60,7 @@ def connection_settings(
         decode_responses=False,
         protocol=2,
         health_check_interval=0,
-        lib_name=None,
-        lib_version=None,
+        driver_info=None,
     )
     return settings
 
