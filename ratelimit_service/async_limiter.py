@@ -284,7 +284,7 @@ class AsyncLimiter:
     def limited(
         self,
         policy: str,
-        key: Callable[P, Key | None] | None = None,
+        key: Callable[..., Key | None] | None = None,
         *,
         cost: int | None = None,
         timeout_s: float | None = 0.0,

@@ -55,7 +55,7 @@ class AsyncTransport:
         if isinstance(client, redis.asyncio.RedisCluster):
             kind = SSLConnection if client.connection_kwargs.get("connection_class") is SSLConnection else Connection
             settings = connection_settings(
-                {name: value for name, value in client.connection_kwargs.items() if name != "connection_class"},
+                client.connection_kwargs,
                 timeout_s=None,
                 connect_s=options.deadline_s,
                 retry=retry,
@@ -151,6 +151,10 @@ class AsyncTransport:
             late, self._pending = self._pending, []
             self._fail([future for _, future in late], BusyError("queued behind a call that failed"))
             return
+        except BaseException as error:
+            # Whatever it is, nobody may be left waiting for an answer that can't come.
+            self._fail(futures, error)
+            raise
         self._breaker(owner).succeeded()
         self.observe(time.monotonic() - began_s)
         for future, part in zip(futures, split(calls, reply), strict=True):

@@ -120,10 +120,11 @@ class _Reader:
         for tenant, part in fields.get("tenants", {}).items():
             at = (*place, "tenants", str(tenant))
             tenants[str(tenant)] = self._limits(self._table(part, at, _TENANT), at)
+        limits = self._limits(fields, place)
         try:
             return Policy.parse(
                 name,
-                *self._limits(fields, place),
+                *limits,
                 cost=fields.get("cost", 1),
                 on_outage=on_outage,
                 is_shadow=fields.get("shadow", False),

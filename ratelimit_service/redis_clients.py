@@ -20,6 +20,8 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 _NOT_OURS = (
     "cache",
+    "max_connections",
+    "connection_class",
     "cache_config",
     "event_dispatcher",
     "himport_registry",

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.ratelimit import redis_servers
-
 from ratelimit_service import Limiter, Options, Policy, PolicySet
+from tests.ratelimit import redis_servers
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,7 @@ def sentinel_pair(folder: Path) -> Iterator[tuple[Server, Server, Server]]:
         )
         sentinel = Server(folder, is_sentinel=True, config=config)
         servers.append(sentinel)
-        until(lambda: int(sentinel.client().execute_command("SENTINEL", "MASTER", "shop")["num-slaves"]) == 1)
+        until(lambda: sentinel.client().sentinel_master("shop")["num-slaves"] == 1)
         yield master, replica, sentinel
     finally:
         for server in servers:

@@ -22,7 +22,9 @@ TEXTS = {
     "log": ["6/70s log"],
     "all": ["7/minute burst 5", "9/2m sliding", "8/90s fixed", "6/70s log"],
 }
-POLICIES = PolicySet([*(Policy.parse(name, *texts) for name, texts in TEXTS.items()), Policy.parse("slots", "3 in flight lease 20s")])
+POLICIES = PolicySet(
+    [*(Policy.parse(name, *texts) for name, texts in TEXTS.items()), Policy.parse("slots", "3 in flight lease 20s")]
+)
 COSTS = st.integers(0, 10)
 _unique = itertools.count()
 
@@ -101,7 +103,9 @@ class Traffic(RuleBasedStateMachine):
             for model in self.model(policy, key):
                 model.room(self.now + wait)
 
-    @rule(policy=st.sampled_from(list(TEXTS)), key=st.sampled_from("ab"), most=st.integers(1, 10), least=st.integers(1, 4))
+    @rule(
+        policy=st.sampled_from(list(TEXTS)), key=st.sampled_from("ab"), most=st.integers(1, 10), least=st.integers(1, 4)
+    )
     def take(self, policy: str, key: str, most: int, least: int) -> None:
         models = self.model(policy, key)
         plan = self.driver.core.book.plan(policy, None)
@@ -162,6 +166,10 @@ def test_the_lua_does_what_the_models_do(client):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+            max_examples=80,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -8,7 +8,22 @@ import redis.asyncio
 from ratelimit_service import AsyncLimiter, Policy, PolicySet, RateLimitedError, UsageError
 from tests.ratelimit.conftest import PATIENT
 
-ODD_KEYS = ["", " ", "\n", "a\r\n$1\r\nb", "\0", "x" * 10_000, "käse", "🧀", "{}", "}{", "a,b", "~abc", b"\xff\xfe", "\ud800"]
+ODD_KEYS = [
+    "",
+    " ",
+    "\n",
+    "a\r\n$1\r\nb",
+    "\0",
+    "x" * 10_000,
+    "käse",
+    "🧀",
+    "{}",
+    "}{",
+    "a,b",
+    "~abc",
+    b"\xff\xfe",
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
@@ -20,7 +35,7 @@ def test_any_key_counts_and_counts_apart(make_limiter, client, key):
             assert limiter.peek("odd", other).remaining == 2
     assert limiter.check("pair", {"name": key, "other": "x"}).remaining == 1
     assert limiter.peek("pair", {"name": "x", "other": key}).remaining == 2
-    assert max(len(name) for name in client.keys()) < 70
+    assert max(len(name) for name in client) < 70
 
 
 def test_parts_are_not_run_together(make_limiter):
@@ -165,7 +180,9 @@ def test_a_tenant_has_its_own_limits(make_limiter):
 
 
 async def test_the_async_limiter_does_all_of_it(server):
-    policies = PolicySet([Policy.parse("p", "2/day"), Policy.parse("s", "1 in flight"), Policy.parse("fast", "20/s burst 1")])
+    policies = PolicySet(
+        [Policy.parse("p", "2/day"), Policy.parse("s", "1 in flight"), Policy.parse("fast", "20/s burst 1")]
+    )
     async with AsyncLimiter(redis.asyncio.Redis(port=server.port), policies, PATIENT) as limiter:
         assert (await limiter.check("p", "k")).remaining == 1
         assert (await limiter.peek("p", "k")).remaining == 1

@@ -10,7 +10,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from ratelimit_service import AsyncLimiter, Limiter, Options, Policy, PolicyError, PolicySet, RateLimitedError
+from ratelimit_service import AsyncLimiter, Limiter, Options, Policy, PolicySet, RateLimitedError
 from tests.ratelimit import redis_servers
 from tests.ratelimit.conftest import PATIENT
 
@@ -50,9 +50,8 @@ def test_a_stopped_redis_costs_at_most_deadlines_then_nothing(own_server, limite
     assert not limiter.check("closed", "k")
     assert limiter.check("closed", "k").retry_after_s == 1.0
     assert sum(limiter.check("local", "k").allowed for _ in range(10)) == 4, "8 units, 2 instances"
-    with limiter.slot("slots", "k"), limiter.slot("slots", "k"):
-        with pytest.raises(RateLimitedError):
-            limiter.take_slot("slots", "k")
+    with limiter.slot("slots", "k"), limiter.slot("slots", "k"), pytest.raises(RateLimitedError):
+        limiter.take_slot("slots", "k")
     with limiter.slot("slots", "k"):
         pass
     assert limiter.refund("open", "k") == 0
@@ -80,7 +79,6 @@ def test_a_connection_that_broke_is_not_retried(own_server, limiter):
         limiter.check("open", "k")
         own_server.client().client_kill_filter(_type="normal", skipme=True)
     failed = limiter.metrics.redis_failures.value
-    assert limiter.peek("open", "k").degraded or True
     redis_servers.until(lambda: not limiter.peek("open", "k").degraded)
     assert 20 - failed <= 1000 - limiter.peek("open", "k").remaining <= 20
 
@@ -151,9 +149,11 @@ async def test_async_outages(own_server):
 
 async def _recovers(limiter: AsyncLimiter) -> None:
     began = time.monotonic()
-    while (await limiter.check("open", "probe")).degraded:
-        assert time.monotonic() - began < 1.0
+    for _ in range(100):
+        if not (await limiter.check("open", "probe")).degraded:
+            break
         await asyncio.sleep(0.01)
+    assert time.monotonic() - began < 1.0
 
 
 def test_a_cancelled_check_leaves_the_limiter_usable(server):

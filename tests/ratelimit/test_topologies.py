@@ -104,7 +104,9 @@ def test_a_sentinel_failover_is_followed(tmp_path):
                 redis_servers.until(lambda: manager.discover_master("shop")[1] == replica.port, within_s=20)
                 began = time.monotonic()
                 redis_servers.until(lambda: not limiter.check("user", "other").degraded)
-                while (await asynchronous.check("user", "other")).degraded:
+                for _ in range(100):
+                    if not (await asynchronous.check("user", "other")).degraded:
+                        break
                     await asyncio.sleep(0.02)
                 assert time.monotonic() - began < 2.0
                 assert limiter.peek("user", "k").remaining == 8, "the promoted replica knows what was charged"
