@@ -26,7 +26,7 @@ ODD_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: repr(key)[:20])
 def test_any_key_counts_and_counts_apart(make_limiter, client, key):
     limiter = make_limiter(Policy.parse("odd", "2/day per name"), Policy.parse("pair", "2/day per name+other"))
     assert [bool(limiter.check("odd", key)) for _ in range(3)] == [True, True, False]
@@ -35,7 +35,7 @@ def test_any_key_counts_and_counts_apart(make_limiter, client, key):
             assert limiter.peek("odd", other).remaining == 2
     assert limiter.check("pair", {"name": key, "other": "x"}).remaining == 1
     assert limiter.peek("pair", {"name": "x", "other": key}).remaining == 2
-    assert max(len(name) for name in client) < 70
+    assert max(len(name) for name in client.scan_iter()) < 70
 
 
 def test_parts_are_not_run_together(make_limiter):
