@@ -14,10 +14,11 @@ from ratelimit_service.limits import Limit
 KeyPart: TypeAlias = str | bytes | int
 Key: TypeAlias = KeyPart | Mapping[str, KeyPart]
 
-# Up to 24 plain characters stand in the key as they are; with prefix, limit and hash tag that is 36, the most that a
-# Redis on glibc keeps in 40 bytes. No braces (the hash tag), no comma (between parts), no tilde (before a digest).
-_PLAIN = re.compile(r"[A-Za-z0-9_.@:-]{1,24}").fullmatch
-_DIGEST_BYTES = 16
+# Up to 17 plain characters stand in the key as they are, as long as a digest with its tilde; with prefix, limit and hash
+# tag that is 28, the most that Redis keeps in 32 bytes. No braces (the hash tag), no comma (between parts), no tilde.
+_PLAIN = re.compile(r"[A-Za-z0-9_.@:-]{1,17}").fullmatch
+_DIGEST_BYTES = 12
+_LIMIT_BYTES = 5
 
 
 def digest(value: bytes, size: int = _DIGEST_BYTES) -> bytes:
@@ -26,7 +27,7 @@ def digest(value: bytes, size: int = _DIGEST_BYTES) -> bytes:
 
 
 def encode_part(value: KeyPart) -> bytes:
-    """What stands for one value in a Redis key: itself if short and plain, else `~` and its 128-bit digest.
+    """What stands for one value in a Redis key: itself if short and plain, else `~` and its 96-bit digest.
 
     `"7"`, `b"7"` and `7` are the same key. Any other value is allowed too: empty, NUL, newline, 10 kB.
 
@@ -45,11 +46,11 @@ def encode_part(value: KeyPart) -> bytes:
 
 
 def limit_id(policy: str, limit: Limit, *, is_shadow: bool) -> bytes:
-    """Eight characters that name a limit's counts: another policy, definition or mode counts apart.
+    """Seven characters (40 bits) that name a limit's counts: another policy, definition or mode counts apart.
 
     A limit that a reload leaves as it was keeps its counts; a changed one begins anew.
     """
-    return digest(f"{policy}\0{limit.text}\0{is_shadow}".encode(), 6)
+    return digest(f"{policy}\0{limit.text}\0{is_shadow}".encode(), _LIMIT_BYTES)
 
 
 class KeyMaker:

@@ -173,3 +173,15 @@ def test_the_lua_does_what_the_models_do(client):
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_clock_that_goes_back_opens_no_new_window(client):
+    """A failover to a server whose clock is behind: the window that was reached goes on."""
+    driver = Driver(client)
+    boundary = 1_790_000_000_000_000 // 120_000_000 * 120_000_000
+    for policy, capacity in (("sliding", 9), ("fixed", 8)):
+        start = boundary if policy == "sliding" else boundary // 90_000_000 * 90_000_000
+        assert driver.decide(driver.core.begin_check(policy, "back", capacity, None), start + 1).allowed
+        behind = driver.decide(driver.core.begin_check(policy, "back", 1, None), start - 2_000_000)
+        assert not behind.allowed
+        assert behind.remaining == 0
