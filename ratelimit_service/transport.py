@@ -24,6 +24,8 @@ from ratelimit_service.script import SHA, TEXT
 
 REDIRECTS_MAX = 5
 _STALE_S = 1.0
+_LEAST_S = 0.001
+_MOST_OF_IT = 0.9
 
 
 class CircuitOpenError(RedisError):
@@ -67,6 +69,7 @@ class ConnectionStash:
         try:
             if since_s and connection.can_read():
                 connection.disconnect()
+            connection.socket_connect_timeout = max(until_s - time.monotonic(), _LEAST_S)
             connection.connect()
         except BaseException:
             self.drop(connection)
@@ -199,11 +202,12 @@ class Transport:
     def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
         at = owner if self._map is None or owner is None else self._map.ask(owner)
         is_asking = False
+        until_s = time.monotonic() + self._options.deadline_s
         for _ in range(REDIRECTS_MAX):
             stash = self._stashes.get(at) or self._stash(at)
-            connection = stash.take(time.monotonic() + self._options.deadline_s)
+            connection = stash.take(until_s)
             try:
-                reply = _exchange(connection, command, is_asking=is_asking)
+                reply = _exchange(connection, command, until_s - time.monotonic(), is_asking=is_asking)
             except AskError as redirect:
                 stash.give(connection)
                 # A node that does not know its own address answers with an empty one: it means itself.
@@ -241,18 +245,20 @@ def _node_settings(client: redis.RedisCluster) -> dict[str, Any]:
     return dict(client.get_redis_connection(node).connection_pool.connection_kwargs)
 
 
-def _exchange(connection: Any, command: tuple[Any, ...], *, is_asking: bool) -> bytes:
+def _exchange(connection: Any, command: tuple[Any, ...], left_s: float, *, is_asking: bool) -> bytes:
     try:
-        return _once(connection, (b"EVALSHA", *command), is_asking=is_asking)
+        return _once(connection, (b"EVALSHA", *command), left_s, is_asking=is_asking)
     except NoScriptError:
         # Nothing was executed, so this is not a replay; EVAL loads the script for those to come.
-        return _once(connection, (b"EVAL", TEXT, *command[1:]), is_asking=is_asking)
+        return _once(connection, (b"EVAL", TEXT, *command[1:]), left_s, is_asking=is_asking)
 
 
-def _once(connection: Any, command: tuple[Any, ...], *, is_asking: bool) -> bytes:
+def _once(connection: Any, command: tuple[Any, ...], left_s: float, *, is_asking: bool) -> bytes:
+    # The connection's own timeout is the whole deadline; setting another costs system calls, so only if much is gone.
+    limit = {} if left_s > _MOST_OF_IT * connection.socket_timeout else {"timeout": max(left_s, _LEAST_S)}
     if is_asking:
         connection.send_command(b"ASKING")
-        connection.read_response()
+        connection.read_response(**limit)
     connection.send_command(*command)
-    reply: bytes = connection.read_response()
+    reply: bytes = connection.read_response(**limit)
     return reply
