@@ -69,7 +69,11 @@ class Settings(BaseSettings):
         10_000, ge=1, le=1_000_000, description="sales and returns applied in one warehouse transaction at most"
     )
     drain_seconds: float = Field(
-        0.0, ge=0, le=3600, description="how long a refresh run keeps looking for new changes before it ends"
+        5.0,
+        ge=0,
+        le=3600,
+        description="how long a refresh run of Dagster keeps looking for new changes before it ends; sensor ticks are 5 s "
+        "apart, so this long a run bridges them",
     )
     lock_wait_seconds: float = Field(
         30.0, ge=0, description="how long a refresh waits for another one to finish before it gives up"
