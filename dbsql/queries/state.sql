@@ -195,3 +195,6 @@ DELETE FROM salespulse.seen_transaction;
 -- name: forget_state
 -- History was rewritten: the next write takes its watermark anew.
 DELETE FROM salespulse.refresh_state;
+
+-- name: count_refreshes
+SELECT count(*) AS refreshes FROM salespulse.refresh_log;

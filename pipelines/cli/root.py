@@ -11,12 +11,16 @@ from connect import SalespulseError
 
 # command name -> module under pipelines.cli, attribute, one line for --help
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "demo", "Start everything on real sales and watch the dashboards follow."),
+    "up": ("stack", "up", "Start the local stack."),
+    "down": ("stack", "down", "Stop the local stack."),
     "status": ("status", "status", "Show freshness, lag, what is pending, the last refreshes."),
     "refresh": ("refresh", "refresh", "Apply what changed in the source to facts and rollups."),
     "backfill": ("refresh", "backfill", "Apply every sale of a range anew."),
     "verify": ("verify", "verify", "Compare facts and rollups with SQL over the sales."),
     "repair": ("verify", "repair", "Verify, and set right what differs."),
     "rebuild": ("refresh", "rebuild", "Rebuild a rollup from the facts."),
+    "reconcile": ("refresh", "reconcile", "Accept another cluster as the source."),
     "migrate": ("migrate", "migrate", "Bring the schema to the newest version."),
     "source": ("source", "source", "Install, uninstall or check the application's mapping."),
     "load": ("load", "load", "Load sales into the application's tables."),

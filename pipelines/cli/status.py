@@ -6,6 +6,7 @@ import click
 
 from connect import SalespulseError, Settings, load_settings
 from dbsql import query
+from local_stack.state import stack_state
 from pipelines.cli.output import print_table
 from pipelines.cli.root import print_json
 from pipelines.refresh import connect_route, open_connections
@@ -33,6 +34,10 @@ def status(as_json: bool) -> None:
 def status_document(settings: Settings) -> dict[str, Any]:
     """Gather what there is to say; a server that is away is said, not raised."""
     document: dict[str, Any] = {}
+    processes = [
+        {"process": item.name, "state": item.state, "pid": item.pid, "uptime_s": item.uptime_s, "said": item.said}
+        for item in stack_state(settings.data_dir)
+    ]
     try:
         with open_connections(settings) as connections:
             seen = observe_source(connections)
@@ -55,4 +60,5 @@ def status_document(settings: Settings) -> dict[str, Any]:
             document["quarantine"] = warehouse.execute(query("observe.list_quarantined")).fetchall()
     except SalespulseError as error:
         document.setdefault("problem", str(error))
+    document["stack"] = processes
     return document

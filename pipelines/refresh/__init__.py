@@ -1,6 +1,6 @@
 """The incremental refresh: changes past the watermark, signed differences, one warehouse transaction. No Dagster."""
 
-from pipelines.refresh.connections import Connections, connect_route, open_connections
+from pipelines.refresh.connections import Connection, Connections, connect_route, open_connections, open_replica
 from pipelines.refresh.errors import (
     ForeignSourceError,
     NoReplicaError,
@@ -12,10 +12,11 @@ from pipelines.refresh.errors import (
 from pipelines.refresh.options import RefreshOptions, RefreshResult
 from pipelines.refresh.queue import enqueue_range
 from pipelines.refresh.rollups import Rollup, all_rollups, rollup_named
-from pipelines.refresh.runner import refresh
+from pipelines.refresh.runner import refresh, restart_history
 from pipelines.refresh.state import RefreshState, read_state
 
 __all__ = [
+    "Connection",
     "Connections",
     "ForeignSourceError",
     "NoReplicaError",
@@ -31,7 +32,9 @@ __all__ = [
     "connect_route",
     "enqueue_range",
     "open_connections",
+    "open_replica",
     "read_state",
     "refresh",
+    "restart_history",
     "rollup_named",
 ]

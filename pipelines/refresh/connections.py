@@ -60,11 +60,17 @@ def open_connections(settings: Settings) -> Iterator[Connections]:
     with ExitStack() as stack:
         warehouse = stack.enter_context(connect_route(settings.url("warehouse_url"), "warehouse"))
         primary = stack.enter_context(connect_route(settings.url("primary_url"), "primary"))
-        replica = stack.enter_context(_open_replica(settings))
+        replica = stack.enter_context(open_replica(settings))
         yield Connections(replica=replica, warehouse=warehouse, primary=primary)
 
 
-def _open_replica(settings: Settings) -> Connection:
+def open_replica(settings: Settings) -> Connection:
+    """Open the replica, or the primary in its place where that is allowed.
+
+    Raises:
+        NoReplicaError: no replica is set or it can't be reached, and reading the primary is not allowed.
+        UnavailableError: the primary was to be read instead and can't be reached.
+    """
     if settings.reads_primary:
         if not settings.allow_primary_reads:
             raise NoReplicaError(

@@ -1,0 +1,42 @@
+"""Errors as Dagster shall show them: a message that says what to do, retried only where waiting can help."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from connect.errors import SalespulseError, UnavailableError
+from pipelines.refresh import ForeignSourceError, RefreshBusyError
+from pipelines.refresh.explain import explained
+
+# A server that restarts is back within a minute.
+RETRIES = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+@contextmanager
+def failures_explained(what: str) -> Iterator[None]:
+    """Turn the project's errors and those of the database into `dagster.Failure`, without their stack.
+
+    Args:
+        what: what was going on, as in "refreshing".
+
+    Raises:
+        Failure: with the message as its description; retries are allowed if a server was away or busy. An error that
+            nobody foresaw keeps its stack, and is not tried again: it would only fail later.
+    """
+    try:
+        with explained(what):
+            yield
+    except SalespulseError as error:
+        may_pass = isinstance(error, UnavailableError | RefreshBusyError) and not isinstance(error, ForeignSourceError)
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=may_pass
+        ) from None
+    except dg.Failure:
+        raise
+    except Exception as error:
+        raise dg.Failure(
+            description=f"{what}: {type(error).__name__}: {error}",
+            metadata={"error": type(error).__name__},
+            allow_retries=False,
+        ) from error

@@ -1,0 +1,52 @@
+"""Progress of long work, as lines in the run's log."""
+
+import time
+from collections.abc import Callable
+from logging import Logger
+
+from pipelines.refresh import RefreshResult
+from pipelines.verification.windows import Window
+
+
+def log_months(log: Logger) -> Callable[[Window, int, int], None]:
+    """Give what a verification calls after each month: a line each."""
+
+    def say(window: Window, number: int, total: int) -> None:
+        log.info("%s compared: month %d of %d", f"{window.month:%Y-%m}", number, total)
+
+    return say
+
+
+class ProgressLog:
+    """Called after each transaction of a refresh; writes a line when something was applied, every few seconds at most.
+
+    Each line is a row of Dagster's event log, so a refresh that drains for minutes must not write one per transaction.
+    """
+
+    def __init__(
+        self,
+        log: Logger,
+        *,
+        total: int | None = None,
+        every_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._total = total
+        self._every_s = every_s
+        self._clock = clock
+        self._said_at = clock()
+        self._said_documents = 0
+
+    def __call__(self, result: RefreshResult) -> None:
+        """Take in the sums so far."""
+        documents, now = result.applied.documents, self._clock()
+        if documents == self._said_documents or now - self._said_at < self._every_s:
+            return
+        rate = (documents - self._said_documents) / (now - self._said_at)
+        of = f" of {self._total:,}" if self._total else ""
+        self._log.info(
+            f"{documents:,}{of} documents and {result.applied.lines:,} lines applied, {result.pending_documents:,} queued, "
+            f"{rate:,.0f} documents/s"
+        )
+        self._said_at, self._said_documents = now, documents

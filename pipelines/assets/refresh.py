@@ -1,0 +1,125 @@
+"""The refresh: one step that makes every dimension, fact and rollup together, so that no dashboard mixes two states."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from connect import load_settings
+from dbsql import query
+from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.assets.names import WAREHOUSE_POOL, table_key
+from pipelines.assets.preview import markdown_table, plot_net, preview_rollup
+from pipelines.assets.progress import ProgressLog
+from pipelines.assets.tables import DIMENSIONS, FACTS, table_specs
+from pipelines.refresh import Connections, RefreshOptions, RefreshResult, all_rollups, refresh
+from pipelines.refresh.observe import SourceObservation, observe_source
+from pipelines.resources import Primary, Replica, Warehouse, open_routes
+
+
+@dg.multi_asset(
+    name="refresh",
+    specs=table_specs(),
+    can_subset=False,
+    pool=WAREHOUSE_POOL,
+    retry_policy=RETRIES,
+    description=(
+        "Reads what changed from one snapshot of the replica, and adds the signed difference to facts and rollups in one "
+        "warehouse transaction with the watermark. Doing it twice changes nothing."
+    ),
+)
+def refresh_tables(
+    context: dg.AssetExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Bring every table up to the replica's present state; see `pipelines.refresh.refresh`."""
+    began = time.perf_counter()
+    with failures_explained("refreshing"):
+        settings = load_settings()
+        with open_routes(replica, warehouse, primary) as connections:
+            result = refresh(
+                connections,
+                RefreshOptions.from_settings(settings),
+                drain_s=settings.drain_seconds,
+                progress=ProgressLog(context.log),
+            )
+            told = describe_refresh(connections, result, observe_source(connections), time.perf_counter() - began)
+    for reason in result.reconciled:
+        context.log.warning("the source's history was rewritten, everything was queued again: %s", reason)
+    yield from told
+
+
+def describe_refresh(
+    connections: Connections, result: RefreshResult, observation: SourceObservation, seconds: float
+) -> list[dg.MaterializeResult[None]]:
+    """Give one materialisation per table, in the order of the specs.
+
+    Every one carries the run's numbers; the first fact also what is read once per run.
+
+    Args:
+        connections: to read sizes and previews from.
+        result: of the refresh.
+        observation: of the source, after it.
+        seconds: of wall time since the step began.
+    """
+    warehouse = connections.warehouse
+    warehouse.execute(query("assets.flush_statistics"))
+    sizes = {row["table_name"]: row["live_rows"] for row in warehouse.execute(query("assets.row_estimates"))}
+    lag_s = (datetime.now(UTC) - result.as_of).total_seconds() if result.as_of is not None else None
+    shared: dict[str, dg.MetadataValue] = {
+        "changed_documents": dg.MetadataValue.int(result.applied.documents),
+        "horizon": dg.MetadataValue.int(result.horizon),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+    }
+    if lag_s is not None:
+        shared["lag_s"] = dg.MetadataValue.float(round(lag_s, 3))
+    extra: dict[str, dict[str, dg.MetadataValue]] = {
+        FACTS[0]: _run_metadata(result, observation),
+        **{rollup.name: {"preview": preview_rollup(warehouse, rollup)} for rollup in all_rollups()},
+    }
+    plot = plot_net(warehouse)
+    if plot is not None:
+        extra["daily_store_sales"]["net_by_day"] = plot
+    return [
+        dg.MaterializeResult(
+            asset_key=table_key(name),
+            metadata={
+                **shared,
+                "dagster/row_count": dg.MetadataValue.int(sizes.get(name, 0)),
+                **_rows_written(name, result),
+                **extra.get(name, {}),
+            },
+        )
+        for name in (*DIMENSIONS, *FACTS, *(rollup.name for rollup in all_rollups()))
+    ]
+
+
+def _rows_written(name: str, result: RefreshResult) -> dict[str, dg.MetadataValue]:
+    """Give the rows written to a fact or rollup; dimensions are counted together."""
+    if name in DIMENSIONS:
+        return {}
+    return {"rows_written": dg.MetadataValue.int(result.applied.rows_written.get(name, 0))}
+
+
+def _run_metadata(result: RefreshResult, observation: SourceObservation) -> dict[str, dg.MetadataValue]:
+    slowest = sorted(result.seconds.items(), key=lambda item: -item[1])
+    told: dict[str, dg.MetadataValue] = {
+        "lines": dg.MetadataValue.int(result.applied.lines),
+        "dimension_rows": dg.MetadataValue.int(result.dimension_rows),
+        "transactions": dg.MetadataValue.int(result.transactions),
+        "pending_documents": dg.MetadataValue.int(result.pending_documents),
+        "quarantined_documents": dg.MetadataValue.int(observation.quarantined_documents),
+        "applied_lsn": dg.MetadataValue.text(result.applied_lsn),
+        "timeline": dg.MetadataValue.int(result.timeline),
+        "pruned_changes": dg.MetadataValue.int(result.pruned),
+        "seconds_by_phase": dg.MetadataValue.md(
+            markdown_table(("phase", "seconds"), ((name, f"{seconds:.4f}") for name, seconds in slowest))
+        ),
+    }
+    if observation.lag_bytes is not None:
+        told["lag_bytes"] = dg.MetadataValue.int(observation.lag_bytes)
+    if result.as_of is not None:
+        told["as_of"] = dg.MetadataValue.timestamp(result.as_of)
+    if result.reconciled:
+        told["reconciled"] = dg.MetadataValue.text("; ".join(result.reconciled))
+    return told

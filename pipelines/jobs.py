@@ -1,0 +1,79 @@
+"""Jobs: what may be asked for by name, from the UI, the schedules and the HTTP face.
+
+All run in one process: a refresh is one step, and a second process would only cost its start.
+"""
+
+import dagster as dg
+
+from pipelines.assets.backfill import backfilled_month
+from pipelines.assets.checks import HEALTH_CHECKS, VERIFICATION_CHECKS
+from pipelines.assets.observe import observe_source_assets
+from pipelines.assets.refresh import refresh_tables
+from pipelines.assets.repair import repair_tables
+from pipelines.retention import prune_history
+from pipelines.tags import DRAINS_TAGS, MAX_RUNTIME
+
+refresh_job = dg.define_asset_job(
+    "refresh_job",
+    selection=dg.AssetSelection.assets(refresh_tables).without_checks(),
+    description="Applies everything that is pending. Harmless to run at any time.",
+    tags={**DRAINS_TAGS, MAX_RUNTIME: "3600"},
+    executor_def=dg.in_process_executor,
+)
+
+backfill_job = dg.define_asset_job(
+    "backfill_job",
+    selection=dg.AssetSelection.assets(backfilled_month),
+    description="Reads a month's sales again and applies them, beside live refreshes. May be stopped and resumed.",
+    tags={**DRAINS_TAGS, MAX_RUNTIME: "21600"},
+    executor_def=dg.in_process_executor,
+)
+
+verify_job = dg.define_asset_job(
+    "verify_job",
+    selection=VERIFICATION_CHECKS,
+    description="Compares the rollups with the same SQL over the source, in one snapshot. Any difference is drift.",
+    tags={MAX_RUNTIME: "7200"},
+    executor_def=dg.in_process_executor,
+)
+
+health_job = dg.define_asset_job(
+    "health_job",
+    selection=HEALTH_CHECKS,
+    description="Cheap checks: freshness, quarantine, keys that lead nowhere.",
+    tags={MAX_RUNTIME: "600"},
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.job(
+    description="Verifies a range of business dates and recomputes what differs.",
+    tags={**DRAINS_TAGS, MAX_RUNTIME: "7200"},
+    executor_def=dg.in_process_executor,
+)
+def repair_job() -> None:
+    """One step."""
+    repair_tables()
+
+
+@dg.job(
+    description="Looks at the source once and reports lag and pending changes of each source asset.",
+    tags={MAX_RUNTIME: "300"},
+    executor_def=dg.in_process_executor,
+)
+def observe_job() -> None:
+    """One step."""
+    observe_source_assets()
+
+
+@dg.job(
+    description="Prunes Dagster's own history and the refresh log: see docs/dagster.md, Retention.",
+    tags={MAX_RUNTIME: "3600"},
+    executor_def=dg.in_process_executor,
+)
+def maintenance_job() -> None:
+    """One step."""
+    prune_history()
+
+
+JOBS = (refresh_job, backfill_job, verify_job, health_job, repair_job, observe_job, maintenance_job)

@@ -1,0 +1,32 @@
+"""How history is divided for backfills: by calendar month, in the stores' own business dates."""
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from connect import load_settings
+
+
+def months() -> dg.MonthlyPartitionsDefinition:
+    """Give every month from `SALESPULSE_BACKFILL_FROM` to the present one, which is not over yet."""
+    return dg.MonthlyPartitionsDefinition(start_date=load_settings().backfill_from.strftime("%Y-%m-01"), end_offset=1)
+
+
+MONTHS = months()
+
+
+def month_in_turn(day: date, first: date) -> tuple[date, date]:
+    """Give the first and last day of the month whose turn it is: one a day, round and round through history.
+
+    Args:
+        day: today.
+        first: a day within the first month of history.
+    """
+    total = (day.year - first.year) * 12 + day.month - first.month + 1
+    ordinal = first.year * 12 + first.month - 1 + day.toordinal() % max(1, total)
+    return first_of(ordinal), first_of(ordinal + 1) - timedelta(days=1)
+
+
+def first_of(ordinal: int) -> date:
+    """Give the first day of a month that is counted from year 0 (twelve a year)."""
+    return date(ordinal // 12, ordinal % 12 + 1, 1)

@@ -1,0 +1,100 @@
+"""Retention of Dagster's own history: what a busy day leaves there (runs, log lines, observations) would fill the disk.
+
+Ticks are purged by Dagster itself (`retention` in dagster.yaml). Runs go through Dagster's interface; event rows by SQL, since
+it has no interface for them: asset events must stay, or partitions would count as never made.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import dagster as dg
+
+from connect import load_settings
+from dbsql import query
+from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.refresh import Connection, connect_route
+from pipelines.resources import Warehouse
+
+BATCH_ROWS = 10_000
+# Some 25 ms each; the rest goes an hour later.
+RUNS_AT_MOST = 5_000
+
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
+
+
+@dg.op(retry_policy=RETRIES)
+def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
+    """Prune Dagster's history and the refresh log behind the ages that the settings give."""
+    settings, now = load_settings(), datetime.now(UTC)
+    events_before = now - timedelta(days=settings.event_keep_days)
+    runs_before = now - timedelta(days=settings.run_keep_days)
+    with failures_explained("pruning Dagster's history"):
+        context.log.info("%d runs from before %s pruned", prune_runs(context.instance, runs_before), runs_before)
+        if settings.dagster_url is None:
+            context.log.warning("SALESPULSE_DAGSTER_URL is not set: Dagster's event log is not pruned")
+        else:
+            with connect_route(settings.url("dagster_url"), "Dagster storage") as storage:
+                rows = prune_events(storage, events_before)
+            context.log.info("%d event rows from before %s pruned", rows, events_before)
+        with warehouse.connect() as connection:
+            rows = _prune(connection, "retention.prune_refresh_log", runs_before)
+        context.log.info("%d rows of the refresh log pruned", rows)
+
+
+def prune_events(storage: Connection, before: datetime) -> int:
+    """Delete old event rows that are not asset events, and old observations, from Dagster's database; give the rows."""
+    return sum(_prune(storage, name, before) for name in ("retention.prune_events", "retention.prune_observations"))
+
+
+def prune_runs(instance: dg.DagsterInstance, before: datetime, *, most: int = RUNS_AT_MOST) -> int:
+    """Delete ended runs without a partition; give how many.
+
+    A run of a partition stays, and so does one that an asset's newest materialisation or observation came from: deleting
+    a run deletes those.
+
+    Args:
+        instance: whose runs.
+        before: runs created earlier go.
+        most: so many at a time.
+    """
+    keep = _newest_runs(instance)
+    old = (
+        run.run_id
+        for run in _ended_runs(instance, before)
+        if run.run_id not in keep and not any(tag in run.tags for tag in _PARTITION_TAGS)
+    )
+    # Listed before the first goes, since a deleted run can't be paged on from.
+    chosen = list(islice(old, most))
+    for run_id in chosen:
+        instance.delete_run(run_id)
+    return len(chosen)
+
+
+def _newest_runs(instance: dg.DagsterInstance) -> set[str]:
+    keys = instance.all_asset_keys()
+    entries = [record.asset_entry for record in instance.get_asset_records(keys)] if keys else []
+    newest = [entry.last_materialization_record for entry in entries]
+    newest += [entry.last_observation_record for entry in entries]
+    return {record.run_id for record in newest if record is not None}
+
+
+def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[dg.DagsterRun]:
+    cursor = None
+    while True:
+        filters = dg.RunsFilter(statuses=list(_ENDED), created_before=before)
+        records = instance.get_run_records(filters, limit=500, ascending=True, cursor=cursor)
+        if not records:
+            return
+        cursor = records[-1].dagster_run.run_id
+        yield from (record.dagster_run for record in records)
+
+
+def _prune(connection: Connection, name: str, before: datetime) -> int:
+    deleted = 0
+    while True:
+        rows = connection.execute(query(name), {"before": before, "most": BATCH_ROWS}).rowcount
+        deleted += rows
+        if rows < BATCH_ROWS:
+            return deleted

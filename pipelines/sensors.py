@@ -1,0 +1,159 @@
+"""The sensor that turns a committed change into a refresh within a fraction of a second.
+
+Dagster starts ticks 5 s apart at best, so a tick itself looks again and again. What is pending is asked of the databases
+every time; the cursor only keeps one request from being made twice.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from pipelines.assets.failures import failures_explained
+from pipelines.assets.observe import observe_assets
+from pipelines.jobs import refresh_job
+from pipelines.refresh import Connections
+from pipelines.refresh.observe import SourceObservation, advance_as_of, observe_source
+from pipelines.resources import Primary, Replica, Warehouse, open_routes
+from pipelines.tags import DRAINS_TAGS
+
+LOOK_EVERY_S = 0.25
+TICK_S = 20.0
+OBSERVE_EVERY_S = 60.0
+# The same changes still pending this long after the run that was to apply them: it failed, so another one is asked for.
+ASK_AGAIN_S = 60.0
+
+IN_PROGRESS = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What a tick leaves to the next.
+
+    Attributes:
+        pending: what the last requested run was to apply.
+        attempt: how many runs were requested for it.
+        requested_s: when the last one was (Unix time).
+        observed_s: when the source assets were last reported on (Unix time).
+    """
+
+    pending: str = ""
+    attempt: int = 0
+    requested_s: float = 0.0
+    observed_s: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Cursor":
+        """Read a cursor; one that is not of this form, as after an upgrade or a reset by hand, counts as none."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    def format(self) -> str:
+        """Give the text that Dagster keeps."""
+        return json.dumps(asdict(self))
+
+
+def name_pending(observation: SourceObservation) -> str | None:
+    """Name what is pending; None when nothing is.
+
+    The newest visible change that is not applied yet, never the horizon: that stands still while a transaction stays open.
+    A change is applied once, so two different sets of pending changes have different names. The queue's length may come
+    again, hence the moment up to which the facts are exact, which moves on only when all is applied.
+    """
+    if observation.as_of is None:
+        return "first refresh"
+    parts = []
+    if observation.pending_changes:
+        parts.append(f"change {observation.newest_change_id}")
+    if observation.queued_documents:
+        parts.append(f"queue {observation.queued_documents} at {observation.as_of.isoformat()}")
+    return " ".join(parts) or None
+
+
+def next_request(
+    cursor: Cursor, observation: SourceObservation, *, is_draining: Callable[[], bool], now_s: float
+) -> Cursor | None:
+    """Give the cursor of a run to request, or None.
+
+    Args:
+        cursor: what was requested before.
+        observation: of the source, just now.
+        is_draining: whether a run that applies everything pending is queued or started; asked only if something is.
+        now_s: Unix time.
+    """
+    pending = name_pending(observation)
+    if pending is None:
+        return None
+    is_known = pending == cursor.pending
+    if (is_known and now_s - cursor.requested_s < ASK_AGAIN_S) or is_draining():
+        return None
+    attempt = cursor.attempt + 1 if is_known else 1
+    return Cursor(pending=pending, attempt=attempt, requested_s=now_s, observed_s=cursor.observed_s)
+
+
+def tick(
+    connections: Connections,
+    cursor: Cursor,
+    *,
+    is_draining: Callable[[], bool],
+    clock: Callable[[], float] = time.time,
+    wait: Callable[[float], object] = time.sleep,
+    tick_s: float = TICK_S,
+) -> dg.SensorResult:
+    """Look every `LOOK_EVERY_S` for `tick_s` at most; end at the first look that asks for a run.
+
+    Moves `as_of` on when nothing is pending, and reports on the source assets every `OBSERVE_EVERY_S`.
+
+    Args:
+        connections: to the three servers.
+        cursor: of the last tick.
+        is_draining: whether a run that applies everything pending is queued or started.
+        clock: Unix time.
+        wait: waits a number of seconds.
+        tick_s: how long to look.
+    """
+    ends_s = clock() + tick_s
+    while True:
+        now_s = clock()
+        observation = observe_source(connections)
+        request = next_request(cursor, observation, is_draining=is_draining, now_s=now_s)
+        if request is not None or now_s + LOOK_EVERY_S >= ends_s:
+            break
+        wait(LOOK_EVERY_S)
+    if request is None:
+        advance_as_of(connections, observation)
+    cursor = request or cursor
+    events: list[dg.AssetObservation] = []
+    if now_s - cursor.observed_s >= OBSERVE_EVERY_S:
+        events = observe_assets(connections)
+        cursor = Cursor(**{**asdict(cursor), "observed_s": now_s})
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{request.pending} attempt {request.attempt}")] if request else [],
+        skip_reason=None if request else dg.SkipReason(f"nothing new in {tick_s:g} s"),
+        cursor=cursor.format(),
+        asset_events=events,
+    )
+
+
+@dg.sensor(
+    job=refresh_job,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a refresh as soon as a change is pending on the replica and no run is applying it already.",
+)
+def refresh_sensor(
+    context: dg.SensorEvaluationContext, replica: Replica, warehouse: Warehouse, primary: Primary
+) -> dg.SensorResult:
+    """See `tick`."""
+    with failures_explained("looking for changes"), open_routes(replica, warehouse, primary) as connections:
+        return tick(connections, Cursor.parse(context.cursor), is_draining=lambda: is_draining(context.instance))
+
+
+def is_draining(instance: dg.DagsterInstance) -> bool:
+    """Tell whether a run that applies everything pending is queued or started."""
+    filters = dg.RunsFilter(statuses=list(IN_PROGRESS), tags=DRAINS_TAGS)
+    return bool(instance.get_run_ids(filters, limit=1))

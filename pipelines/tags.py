@@ -1,0 +1,8 @@
+"""Tags that this project puts on Dagster runs; `salespulse/job_id` is left to the jobs of the HTTP face."""
+
+# Such a run applies everything that is pending, so that none beside it is needed.
+DRAINS = "salespulse/drains"
+DRAINS_TAGS = {DRAINS: "true"}
+
+# Seconds until Dagster's run monitoring ends a run: without it, one whose worker died stays STARTED for ever.
+MAX_RUNTIME = "dagster/max_runtime"
