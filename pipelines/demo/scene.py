@@ -54,24 +54,24 @@ def prepare_sales(
         The counts of the Online Retail load, empty when it was there already.
     """
     counts: dict[str, object] = {}
-    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            if cursor.execute(query("demo.tenant_exists"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
-                say("loading the Online Retail sales (541,909 lines, Dec 2010 to Dec 2011)")
-                loaded = load_online_retail(connection, DATA_FILE, progress=progress)
-                counts = loaded.as_dict()
-            if cursor.execute(query("demo.any_other_tenant"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
-                say(
-                    f"making {_OTHER_TENANTS} synthetic tenants ({_OTHER_SALES:,} sales of the last {_OTHER_DAYS} days)"
-                )
-                generate(
-                    connection,
-                    tenants=_OTHER_TENANTS,
-                    sales=_OTHER_SALES,
-                    days=_OTHER_DAYS,
-                    last_day=_today(),
-                    progress=lambda done, total: progress("synthetic sales", done, total),
-                )
+    with (
+        psycopg.connect(settings.url("application_url"), autocommit=True) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        if cursor.execute(query("demo.tenant_exists"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
+            say("loading the Online Retail sales (541,909 lines, Dec 2010 to Dec 2011)")
+            loaded = load_online_retail(connection, DATA_FILE, progress=progress)
+            counts = loaded.as_dict()
+        if cursor.execute(query("demo.any_other_tenant"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
+            say(f"making {_OTHER_TENANTS} synthetic tenants ({_OTHER_SALES:,} sales of the last {_OTHER_DAYS} days)")
+            generate(
+                connection,
+                tenants=_OTHER_TENANTS,
+                sales=_OTHER_SALES,
+                days=_OTHER_DAYS,
+                last_day=_today(),
+                progress=lambda done, total: progress("synthetic sales", done, total),
+            )
     return counts
 
 
