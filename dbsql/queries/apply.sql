@@ -527,7 +527,7 @@ SELECT
     d.store_id,
     d.problem,
     format(
-        '%%s of tenant %%L in store %%L at %%s: %%s',
+        '%s of tenant %L in store %L at %s: %s',
         d.document_kind, d.tenant_id, d.store_id, coalesce(d.occurred_at::text, 'no moment'), d.problem
     ) AS detail
 FROM pg_temp.new_document AS d
