@@ -67,6 +67,8 @@ def name_pending(observation: SourceObservation) -> str | None:
     A change is applied once, so two different sets of pending changes have different names. The queue's length may come
     again, hence the moment up to which the facts are exact, which moves on only when all is applied.
     """
+    if not observation.is_pending:
+        return None
     if observation.as_of is None:
         return "first refresh"
     parts = []
