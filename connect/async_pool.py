@@ -8,7 +8,7 @@ from typing import TypeAlias
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from connect.aborting import abort
-from connect.pool_options import PoolState, pool_options
+from connect.pool_options import ENTERING_S, PoolLimits, PoolState, pool_options
 from connect.routes import AsyncConnection
 from connect.servers import Server
 
@@ -24,20 +24,16 @@ class _Lease:
 class AsyncServerPool:
     """Connections to one server. All methods run in the router's event loop."""
 
-    def __init__(self, server: Server, *, size: int, wait_s: float, hang_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, server: Server, limits: PoolLimits, clock: Callable[[], float]) -> None:
         """Describe a pool; `open` opens it.
 
         Args:
             server: where to.
-            size: the most connections.
-            wait_s: how long `acquire` waits for a free one.
-            hang_s: a connection in use for longer is ended by `abort_hung`.
+            limits: what it may do.
             clock: monotonic seconds.
         """
         self._server = server
-        self._size = size
-        self._wait_s = wait_s
-        self._hang_s = hang_s
+        self._limits = limits
         self._clock = clock
         self._leases: dict[AsyncConnection, _Lease] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -60,18 +56,18 @@ class AsyncServerPool:
         """
         pool = self._pool
         try:
-            connection = await pool.getconn(timeout=self._wait_s)
+            connection = await pool.getconn(timeout=self._limits.wait_s)
         except PoolClosed:
             # Replaced while we waited in its queue, or not quite open after being replaced.
             pool = self._pool
             await pool.open()
-            connection = await pool.getconn(timeout=self._wait_s)
-        self._leases[connection] = _Lease(pool, self._clock() + 1.0)
+            connection = await pool.getconn(timeout=self._limits.wait_s)
+        self._leases[connection] = _Lease(pool, self._clock() + ENTERING_S)
         return connection
 
     def entered(self, connection: AsyncConnection) -> None:
         """Say that the server answered: the connection may now be busy for longer."""
-        self._leases[connection].hung_after = self._clock() + self._hang_s
+        self._leases[connection].hung_after = self._clock() + self._limits.hang_s
 
     async def release(self, connection: AsyncConnection) -> None:
         """Give a connection back; an open transaction is rolled back, a broken connection replaced."""
@@ -104,7 +100,7 @@ class AsyncServerPool:
 
     def state(self) -> PoolState:
         """Describe it."""
-        return PoolState.of(self._pool.get_stats(), self._size, in_use=len(self._leases))
+        return PoolState.of(self._pool.get_stats(), self._limits.size, in_use=len(self._leases))
 
     def _make(self) -> _Pool:
-        return AsyncConnectionPool(connection_class=AsyncConnection, **pool_options(self._server, self._size))
+        return AsyncConnectionPool(connection_class=AsyncConnection, **pool_options(self._server, self._limits))

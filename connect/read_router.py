@@ -45,18 +45,15 @@ class ReadRouter(RouterBase):
         """Open the pools and begin to watch; returns when each server was looked at, or after three seconds.
 
         A server that is away is no error: the router takes it in as soon as it is back.
+
+        Raises:
+            ConnectionBudgetError: the pools of all routes don't fit into a server.
         """
         self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._check)
         for server in self._servers:
-            pool = AsyncServerPool(
-                server,
-                size=self._pool_size(server),
-                wait_s=self._settings.dashboard_pool_wait_seconds,
-                hang_s=self._settings.dashboard_statement_timeout_seconds + 1,
-                clock=self._clock,
-            )
-            self._pools[server.name] = pool
-            await pool.open()
+            self._pools[server.name] = AsyncServerPool(server, self._pool_limits(server), self._clock)
+            await self._pools[server.name].open()
         self._watcher.start()
         await asyncio.to_thread(self._watcher.wait_for_first_looks, FIRST_LOOKS_S)
 
