@@ -8,6 +8,7 @@ from typing import TypeAlias
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from connect.aborting import abort
+from connect.errors import UnavailableError
 from connect.pool_options import ENTERING_S, PoolLimits, PoolState, pool_options
 from connect.routes import AsyncConnection
 from connect.servers import Server
@@ -36,6 +37,7 @@ class AsyncServerPool:
         self._limits = limits
         self._clock = clock
         self._leases: dict[AsyncConnection, _Lease] = {}
+        self._is_parked = False
         self._closing: set[asyncio.Task[None]] = set()
         self._pool = self._make()
 
@@ -53,12 +55,17 @@ class AsyncServerPool:
 
         Raises:
             psycopg_pool.PoolTimeout: none was free in time, or none could be opened.
+            UnavailableError: the pool is parked.
         """
+        if self._is_parked:
+            raise UnavailableError(f"{self._server.name} is away")
         pool = self._pool
         try:
             connection = await pool.getconn(timeout=self._limits.wait_s)
         except PoolClosed:
             # Replaced while we waited in its queue, or not quite open after being replaced.
+            if self._is_parked:
+                raise UnavailableError(f"{self._server.name} went away") from None
             pool = self._pool
             await pool.open()
             connection = await pool.getconn(timeout=self._limits.wait_s)
@@ -78,7 +85,7 @@ class AsyncServerPool:
         """Give back a connection that turned out dead, and with it those that were opened beside it."""
         pool = self._leases[connection].pool
         await self.release(connection)
-        if pool is self._pool:
+        if pool is self._pool and not self._is_parked:
             await self.renew()
 
     async def renew(self) -> None:
@@ -86,10 +93,15 @@ class AsyncServerPool:
         new = self._make()
         # At once, so that two that find dead connections at the same time replace the pool once.
         old, self._pool = self._pool, new
+        self._is_parked = False
         await new.open()
-        task = asyncio.create_task(old.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._close(old)
+
+    def park(self) -> None:
+        """Close the pool of a server that is away, so that nobody waits for it; `renew` opens it again."""
+        if not self._is_parked:
+            self._is_parked = True
+            self._close(self._pool)
 
     def abort_hung(self) -> None:
         """End the connections that have been in use for too long; for a server that does not answer the watcher either."""
@@ -101,6 +113,12 @@ class AsyncServerPool:
     def state(self) -> PoolState:
         """Describe it."""
         return PoolState.of(self._pool.get_stats(), self._limits.size, in_use=len(self._leases))
+
+    def _close(self, pool: _Pool) -> None:
+        # Not waiting for its workers, which may be connecting in vain: who waits in its queue is sent on at once.
+        task = asyncio.create_task(pool.close(timeout=0))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _make(self) -> _Pool:
         return AsyncConnectionPool(connection_class=AsyncConnection, **pool_options(self._server, self._limits))

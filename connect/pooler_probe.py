@@ -6,13 +6,15 @@ different statements, and one is answered with the other's rows, or with an erro
 """
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import LiteralString
 
 import psycopg
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from connect.aborting import abort
 from connect.routes import Connection, connect_url
@@ -20,7 +22,7 @@ from dbsql import query
 
 _ROUNDS = 6
 _PATIENCE_S = 3.0
-_ASKED: tuple[LiteralString, LiteralString] = ("SELECT 'first' AS answer", "SELECT 'second' AS answer")
+_ASKED = (b"first", b"second")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,14 @@ def probe_preparing(url: str) -> ProbeResult:
             return ProbeResult(
                 is_pooled, is_safe=False, reason="this libpq can't close a prepared statement (needs 17)"
             )
+        # A name of its own: what stays behind in a pooled session must never be mistaken for another client's statement.
+        name = f"salespulse_probe_{secrets.token_hex(4)}".encode()
         try:
-            fault = _take_turns(clients) or (_swap_sessions(clients) if is_pooled else "")
-        except psycopg.Error as error:
+            fault = _take_turns(clients, name) or (_swap_sessions(clients, name) if is_pooled else "")
+        except psycopg.OperationalError as error:
             fault = str(error).strip()
+        for client in clients if fault and is_pooled else ():
+            client.pgconn.exec_(b"DEALLOCATE " + name)
         return ProbeResult(is_pooled, is_safe=not fault, reason=fault)
 
 
@@ -78,35 +84,47 @@ def _is_pooled(client: Connection) -> bool:
     return row is not None and row["backend_pid"] != client.info.backend_pid
 
 
-def _take_turns(clients: list[Connection]) -> str:
+def _take_turns(clients: list[Connection], name: bytes) -> str:
+    for client, asked in zip(clients, _ASKED, strict=True):
+        fault = _fault(client.pgconn.prepare(name, b"SELECT '" + asked + b"'"))
+        if fault:
+            return fault
     for _ in range(_ROUNDS):
-        for client, asked in zip(clients, _ASKED, strict=True):
-            fault = _ask(client, asked)
-            if fault:
-                return fault
+        fault = _ask_both(clients, name)
+        if fault:
+            return fault
     return ""
 
 
-def _swap_sessions(clients: list[Connection]) -> str:
+def _swap_sessions(clients: list[Connection], name: bytes) -> str:
     """Hold both sessions in transactions, in either order, so that each client meets what the other left."""
-    first, second = clients
-    for one, other in ((first, second), (second, first)):
-        for client in (one, other):
+    for ordered in (clients, clients[::-1]):
+        for client in ordered:
             try:
                 client.execute("BEGIN")
             except psycopg.OperationalError:
                 return ""  # one session only: taking turns has shown all there is
-        for client, asked in zip(clients, _ASKED, strict=True):
-            fault = _ask(client, asked)
-            if fault:
-                return fault
+        fault = _ask_both(clients, name)
+        if fault:
+            return fault
         for client in clients:
             client.execute("COMMIT")
     return ""
 
 
-def _ask(client: Connection, asked: LiteralString) -> str:
-    row = client.execute(asked, prepare=True).fetchone()
-    if row is None or row["answer"] not in asked:
-        return f"a client that asked {asked!r} was answered {row and row['answer']!r}: another client's row"
+def _ask_both(clients: list[Connection], name: bytes) -> str:
+    for client, asked in zip(clients, _ASKED, strict=True):
+        result = client.pgconn.exec_prepared(name, [])
+        fault = _fault(result)
+        if fault:
+            return fault
+        answer = result.get_value(0, 0)
+        if answer != asked:
+            return f"the {asked.decode()} client was given the row of the {(answer or b'?').decode()} one"
     return ""
+
+
+def _fault(result: PGresult) -> str:
+    if result.status in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
+        return ""
+    return result.get_error_message().strip() or "no answer"

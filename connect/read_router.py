@@ -169,7 +169,7 @@ class ReadRouter(RouterBase):
             try:
                 seen = await self._enter(connection, step, scope)
             except psycopg.OperationalError as error:
-                if is_last or not is_worth_retrying(error):
+                if is_last or not is_worth_retrying(error) or not self.guard.is_reachable(step.server):
                     await pool.release(connection)
                     return error, None
                 await pool.discard(connection)
@@ -200,6 +200,8 @@ class ReadRouter(RouterBase):
         pool = self._pools[server.name]
         if not self.guard.is_reachable(server):
             pool.abort_hung()
+            if self.guard.needs_cleaning(server):
+                pool.park()
         elif self.guard.needs_cleaning(server) and server.name not in self._cleaning:
             self._cleaning[server.name] = asyncio.create_task(self._clean(server, pool))
 

@@ -119,7 +119,7 @@ class RouterBase:
         )
 
     def _request(self, max_staleness_s: float | None, token: str | None, *, allow_stale: bool) -> ReadRequest:
-        bound = self._settings.dashboard_max_staleness_seconds if max_staleness_s is None else max_staleness_s
+        bound = self.guard.limits.max_staleness_s if max_staleness_s is None else max_staleness_s
         return ReadRequest(
             max_staleness_s=bound,
             token=None if token is None else ReadToken.decode(token),

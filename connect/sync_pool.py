@@ -1,6 +1,5 @@
 """The pool of one server, for sync code: the twin of `connect.async_pool`, safe to share between threads."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TypeAlias
 from psycopg_pool import ConnectionPool, PoolClosed
 
 from connect.aborting import abort
+from connect.errors import UnavailableError
 from connect.pool_options import ENTERING_S, PoolLimits, PoolState, pool_options
 from connect.routes import Connection
 from connect.servers import Server
@@ -32,6 +32,7 @@ class SyncServerPool:
         self._clock = clock
         self._leases: dict[Connection, _Lease] = {}
         self._lock = threading.Lock()
+        self._is_parked = False
         self._pool = self._make()
 
     def open(self) -> None:
@@ -47,12 +48,17 @@ class SyncServerPool:
 
         Raises:
             psycopg_pool.PoolTimeout: none was free in time, or none could be opened.
+            UnavailableError: the pool is parked.
         """
+        if self._is_parked:
+            raise UnavailableError(f"{self._server.name} is away")
         pool = self._pool
         try:
             connection = pool.getconn(timeout=self._limits.wait_s)
         except PoolClosed:
             # Replaced while we waited in its queue.
+            if self._is_parked:
+                raise UnavailableError(f"{self._server.name} went away") from None
             pool = self._pool
             connection = pool.getconn(timeout=self._limits.wait_s)
         with self._lock:
@@ -75,11 +81,18 @@ class SyncServerPool:
         with self._lock:
             pool = self._leases[connection].pool
         self.release(connection)
-        self._replace(pool)
+        if not self._is_parked:
+            self._replace(pool)
 
     def renew(self) -> None:
         """Replace the pool: no connection opened before is ever taken again."""
         self._replace(self._pool)
+
+    def park(self) -> None:
+        """Close the pool of a server that is away, so that nobody waits for it; `renew` opens it again."""
+        if not self._is_parked:
+            self._is_parked = True
+            self._pool.close(timeout=0)
 
     def abort_hung(self) -> None:
         """End the connections that have been in use for too long; for a server that does not answer the watcher either."""
@@ -101,11 +114,10 @@ class SyncServerPool:
             is_ours = self._pool is old
             if is_ours:
                 self._pool = new
+                self._is_parked = False
         # Two that find dead connections at the same time replace the pool once.
         unwanted = old if is_ours else new
-        with contextlib.suppress(PoolClosed):
-            # Its own threads end by themselves; there may be a reader waiting for us.
-            unwanted.close(timeout=0)
+        unwanted.close(timeout=0)
 
     def _make(self) -> _Pool:
         return ConnectionPool(connection_class=Connection, **pool_options(self._server, self._limits))

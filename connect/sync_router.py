@@ -140,7 +140,7 @@ class SyncReadRouter(RouterBase):
             try:
                 seen = self._enter(connection, step, scope)
             except psycopg.OperationalError as error:
-                if is_last or not is_worth_retrying(error):
+                if is_last or not is_worth_retrying(error) or not self.guard.is_reachable(step.server):
                     pool.release(connection)
                     return error, None
                 pool.discard(connection)
@@ -166,6 +166,8 @@ class SyncReadRouter(RouterBase):
         pool = self._pools[server.name]
         if not self.guard.is_reachable(server):
             pool.abort_hung()
+            if self.guard.needs_cleaning(server):
+                pool.park()
         elif self.guard.needs_cleaning(server):
             pool.renew()
             self.guard.cleaned(server)

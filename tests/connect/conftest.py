@@ -17,9 +17,9 @@ from dbsql import query
 from local_stack.account import server_account
 from local_stack.credentials import Credentials, load_credentials
 from local_stack.pgbouncer import Alias, Pooler, configure_pgbouncer, find_pgbouncer
-from local_stack.ports import LOOPBACK, free_ports, is_listening
+from local_stack.ports import LOOPBACK, free_ports, is_free
 from local_stack.postgres import PostgresPair, PostgresServer
-from local_stack.postgres_cluster import UNSAFE_SETTINGS, server_url
+from local_stack.postgres_cluster import server_url
 from local_stack.waiting import wait_until
 from pipelines.migrate import MIGRATION_SETS, migrate
 
@@ -82,8 +82,12 @@ class Heart:
 def place(server_directory: Callable[[str], Path]) -> Iterator[Place]:
     """A pair that takes 50 connections, migrated, with 200 tenants."""
     directory = server_directory("salespulse-connect")
-    pair = PostgresPair.create(directory, settings={**UNSAFE_SETTINGS, "max_connections": str(MAX_CONNECTIONS)})
+    pair = PostgresPair.create(directory)
     try:
+        # A standby that takes fewer than its primary does not start, so the primary goes first.
+        pair.primary.restart(settings={"max_connections": str(MAX_CONNECTIONS)})
+        pair.wait_for_replay()
+        pair.standby.restart(settings={"max_connections": str(MAX_CONNECTIONS)})
         made = Place(pair, load_credentials(directory / "credentials.json"))
         pair.create_database(DATABASE)
         with made.admin() as connection:
@@ -146,7 +150,7 @@ def pooler(place: Place, server_directory: Callable[[str], Path]) -> Iterator[Ru
     tied = [setpriv, "--pdeathsig", "QUIT", "--"] if setpriv else []
     process = subprocess.Popen([*tied, str(binary), "-q", str(config)], cwd="/", **account.popen_options())
     try:
-        wait_until(lambda: is_listening(port), timeout_s=10, what=f"PgBouncer on {LOOPBACK}:{port}")
+        wait_until(lambda: not is_free(port), timeout_s=10, what=f"PgBouncer on {LOOPBACK}:{port}")
         yield RunningPooler(place.credentials, port, tuple(int(part) for part in said.split(".")))
     finally:
         process.kill()

@@ -31,6 +31,14 @@ def truth(place: Place, heart: Heart) -> Iterator[Truth]:
     it.stop()
 
 
+@pytest.fixture
+def extra(place: Place) -> Iterator[PostgresServer]:
+    """A second standby."""
+    server = place.pair.add_standby("extra")
+    yield server
+    place.pair.remove_standby(server)
+
+
 class Readers:
     """Reads that go on until the block ends, some with tokens."""
 
@@ -132,7 +140,7 @@ async def test_a_replica_that_is_killed(place: Place, truth: Truth) -> None:
         await asyncio.to_thread(place.pair.standby.kill9)
         await readers.until_ends("fallback", "refused")
         assert readers.router.state().servers[0].reason == "unreachable"
-        await asyncio.to_thread(place.pair.standby.start)
+        await start(place.pair.standby)
         await readers.until_well()
 
 
@@ -148,7 +156,7 @@ async def test_a_primary_that_is_killed(place: Place, truth: Truth) -> None:
     async with reading(place, truth) as readers:
         await asyncio.to_thread(place.pair.primary.kill9)
         await readers.until_ends("stale", "refused")  # refused: the reads with a token
-        await asyncio.to_thread(place.pair.primary.start)
+        await start(place.pair.primary)
         await readers.until_well()
         await asyncio.to_thread(place.pair.standby.pause_replay)
         await readers.until_ends("fallback")
@@ -156,18 +164,16 @@ async def test_a_primary_that_is_killed(place: Place, truth: Truth) -> None:
         await readers.until_well()
 
 
-async def test_a_replica_that_is_promoted_is_never_read_while_another_serves(place: Place, truth: Truth) -> None:
-    extra = await asyncio.to_thread(place.pair.add_standby, "extra")
-    try:
-        replicas = [{"name": "extra", "url": place.url(DASHBOARD, extra), "weight": 3}]
-        async with reading(place, truth, dashboard_replicas=replicas) as readers:
-            await asyncio.to_thread(extra.promote)
-            await readers.until(lambda: readers.router.state().servers[1].reason == "not in recovery", "the ejection")
-            await readers.until_well()
-            assert readers.router.state().servers[1].name == "extra"
-            assert readers.router.state().servers[0].is_usable
-    finally:
-        await asyncio.to_thread(place.pair.remove_standby, extra)
+async def test_a_replica_that_is_promoted_is_not_read_while_another_serves(
+    place: Place, truth: Truth, extra: PostgresServer
+) -> None:
+    replicas = [{"name": "extra", "url": place.url(DASHBOARD, extra), "weight": 3}]
+    async with reading(place, truth, dashboard_replicas=replicas) as readers:
+        assert readers.router.state().servers[1].is_usable
+        await asyncio.to_thread(extra.promote)
+        await readers.until(lambda: readers.router.state().servers[1].reason == "not in recovery", "the ejection")
+        await readers.until_well()
+        assert readers.router.state().servers[0].is_usable
 
 
 async def test_a_failover_is_read_as_stale_within_the_budget(place: Place, truth: Truth) -> None:
@@ -178,21 +184,26 @@ async def test_a_failover_is_read_as_stale_within_the_budget(place: Place, truth
         await asyncio.to_thread(pair.standby.promote)
         await readers.until_ends("stale")
         assert readers.router.state().servers[0].reason == "not in recovery"
-        await asyncio.to_thread(pair.primary.start)
+        await start(pair.primary)
         # Who is the primary is the settings' to say: the former one is back, so the promoted one is not read.
         await readers.until_ends("fallback", "refused")
-        await asyncio.to_thread(_make_anew, place)
+        await make_anew(place)
         await readers.until_well()
 
 
-def _make_anew(place: Place) -> None:
+async def start(server: PostgresServer) -> None:
+    """Start a server. Not in a thread: the kernel ends it with the thread that started it."""
+    server.start(wait=False)
+    await asyncio.to_thread(server.wait_until_ready)
+
+
+async def make_anew(place: Place) -> None:
+    """Make the standby anew on its old port."""
     pair, old = place.pair, place.pair.standby
-    old.drop_data()
-    old.cluster.create_standby(pair.primary.cluster, slot="standby")
-    new = PostgresServer(old.cluster, log=old.log, primary=pair.primary, slot="standby")
-    new.start()
-    pair.standby = new
-    pair.standbys[0] = new
+    await asyncio.to_thread(old.drop_data)
+    await asyncio.to_thread(old.cluster.create_standby, pair.primary.cluster, slot="standby")
+    pair.standby = pair.standbys[0] = PostgresServer(old.cluster, log=old.log, primary=pair.primary, slot="standby")
+    await start(pair.standby)
 
 
 @contextlib.contextmanager
