@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connect.server_record import (
+    BEHIND,
     LATE,
     NO_ANSWER,
     NOT_IN_RECOVERY,
@@ -216,7 +217,7 @@ class ReplicaGuard:
             reason, detail = _foreignness(record, sighting, primary.sighting)
             lag_bytes = record.lag_bytes(primary)
             if not reason and lag_bytes is not None and lag_bytes > self.limits.max_lag_bytes:
-                reason, detail = LATE, f"{lag_bytes} bytes behind"
+                reason, detail = BEHIND, f"{lag_bytes} bytes"
             if reason:
                 return reason, detail
         lag_s = record.staleness_s(sighting, primary)

@@ -12,6 +12,7 @@ _HISTORY = 1200
 _BEATS = 64
 
 LATE = "late"
+BEHIND = "too far behind"
 UNREACHABLE = "unreachable"
 NO_ANSWER = "no answer in time"
 NOT_IN_RECOVERY = "not in recovery"
@@ -199,10 +200,10 @@ class ReplicaRecord:
         """
         if self.sighting is None:
             return False
-        return self.sighting.timeline == primary.timeline or self._proven_timeline == (
-            primary.system_identifier,
-            primary.timeline,
-        )
+        if self.sighting.timeline == primary.timeline:
+            return True
+        is_proven = self._proven_timeline == (primary.system_identifier, primary.timeline)
+        return is_proven and self.sighting.timeline < primary.timeline
 
     def good(self, readmit_after: int) -> None:
         """Count a good look, and admit when it was enough of them."""
@@ -222,7 +223,7 @@ class ReplicaRecord:
         self.reason, self.detail = reason, detail
         self.is_reachable = reason not in {UNREACHABLE, NO_ANSWER}
         # A slow replica's connections are sound; any other fault may have killed them or changed what they lead to.
-        if reason not in {LATE, NO_ANSWER}:
+        if reason not in {LATE, BEHIND, NO_ANSWER}:
             self.has_suspect_connections = True
 
     def is_checked(self, now: float, valid_s: float) -> bool:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,26 +127,24 @@ class RunningPooler:
         return server_url(self.port, alias, role, self.credentials.roles[role])
 
 
-@pytest.fixture(scope="session")
-def pooler(place: Place, server_directory: Callable[[str], Path]) -> Iterator[RunningPooler]:
+@contextmanager
+def run_pooler(place: Place, directory: Path, *, mode: str) -> Iterator[RunningPooler]:
+    """Run PgBouncer; skips the test where it is not installed."""
     account = server_account()
     binary = find_pgbouncer(account)
     if binary is None:
         pytest.skip("PgBouncer is not installed: tests/install-debian-packages installs it as root")
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    directory = server_directory("salespulse-pooler")
     account.own(directory)
     port = free_ports(1)[0]
     aliases = (
         Alias("dashboard", place.pair.standby.port, DATABASE, pool_size=10),
         Alias("dashboard_fallback", place.pair.primary.port, DATABASE, pool_size=5),
     )
-    config = configure_pgbouncer(
-        directory / "pooler",
-        Pooler("pooler", port, query_wait_timeout_s=20, aliases=aliases),
-        place.credentials,
-        account,
-    )
+    pooler = Pooler("pooler", port, query_wait_timeout_s=20, aliases=aliases)
+    config = configure_pgbouncer(directory / "pooler", pooler, place.credentials, account)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("pool_mode = transaction", f"pool_mode = {mode}"), encoding="utf-8")
     setpriv = shutil.which("setpriv")
     tied = [setpriv, "--pdeathsig", "QUIT", "--"] if setpriv else []
     process = subprocess.Popen([*tied, str(binary), "-q", str(config)], cwd="/", **account.popen_options())
@@ -155,3 +154,9 @@ def pooler(place: Place, server_directory: Callable[[str], Path]) -> Iterator[Ru
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def pooler(place: Place, server_directory: Callable[[str], Path]) -> Iterator[RunningPooler]:
+    with run_pooler(place, server_directory("salespulse-pooler"), mode="transaction") as running:
+        yield running

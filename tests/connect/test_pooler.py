@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from connect import ReadRouter
 from connect.pooler_probe import probe_preparing
-from tests.connect.conftest import DASHBOARD, MAX_CONNECTIONS, TENANTS, Heart, Place, RunningPooler
+from tests.connect.conftest import DASHBOARD, MAX_CONNECTIONS, TENANTS, Heart, Place, RunningPooler, run_pooler
 
 pytestmark = pytest.mark.usefixtures("heart")
 VISIBLE = "SELECT tenant_key FROM salespulse.dim_tenant"
@@ -126,6 +128,14 @@ def test_the_probe_shows_whether_preparing_is_safe(place: Place, pooler: Running
         assert pooled.reason
     if pooler.version >= (1, 24):
         assert pooled.is_safe, pooled.reason
+
+
+def test_the_probe_finds_preparing_safe_where_each_client_has_its_session(
+    place: Place, server_directory: Callable[[str], Path]
+) -> None:
+    with run_pooler(place, server_directory("salespulse-session-pooler"), mode="session") as pooler:
+        found = probe_preparing(pooler.url("dashboard"))
+    assert (found.is_pooled, found.is_safe, found.reason) == (True, True, "")
 
 
 async def test_preparing_is_refused_where_the_probe_shows_a_fault(
