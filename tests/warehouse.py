@@ -108,11 +108,14 @@ class Installation:
         waiting = primary.execute("SELECT kind, id FROM truth.quarantined").fetchall()
         return {**naive_rollups(primary, schema="truth"), "quarantine": {tuple(row): () for row in waiting}}
 
-    def rollup_errors(self, expected: dict[str, Rollup] | None = None) -> dict[str, Any]:
-        """Rows in which the rollups (or the quarantine) differ from the truth, by rollup; empty if exact."""
-        primary = self._watched()[0]
+    def rollup_errors(self, expected: dict[str, Rollup] | None = None, *, warehouse: Plain | None = None) -> Any:
+        """Rows in which the rollups (or the quarantine) differ from the truth, by rollup; empty if exact.
+
+        The warehouse is this database unless a connection to another one is given.
+        """
         expected = self.truth() if expected is None else expected
-        found = {**natural_rollups(primary), "quarantine": quarantined(primary)}
+        warehouse = warehouse or self._watched()[0]
+        found = {**natural_rollups(warehouse), "quarantine": quarantined(warehouse)}
         assert expected.keys() == found.keys()
         wrong = {name: differences(expected[name], found[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}
@@ -187,17 +190,21 @@ def role_passwords(postgres_pair: PostgresPair) -> dict[str, str]:
         return set_up_roles(connection)
 
 
+def make_retail_template(pair: PostgresPair, mapping: SourceMapping, passwords: dict[str, str]) -> Template:
+    """The bundled application without rows, captured, with an empty warehouse, on any pair."""
+    name = fresh_database(pair)
+    with pair.primary.connect(name) as connection:
+        install_application(connection)
+        grant_application(connection, "retail")
+        prepare_database(connection, mapping)
+    return Template(name, mapping, passwords)
+
+
 @pytest.fixture(scope="session")
 def retail_template(
     postgres_pair: PostgresPair, retail_mapping: SourceMapping, role_passwords: dict[str, str]
 ) -> Template:
-    """The bundled application without rows, captured, with an empty warehouse."""
-    name = fresh_database(postgres_pair)
-    with postgres_pair.primary.connect(name) as connection:
-        install_application(connection)
-        grant_application(connection, "retail")
-        prepare_database(connection, retail_mapping)
-    return Template(name, retail_mapping, role_passwords)
+    return make_retail_template(postgres_pair, retail_mapping, role_passwords)
 
 
 @pytest.fixture(scope="session")
@@ -245,6 +252,18 @@ def installation(postgres_pair: PostgresPair, retail_template: Template) -> Iter
     made = clone(postgres_pair, retail_template)
     yield made
     discard(made)
+
+
+@pytest.fixture
+def own_installation(own_pair: PostgresPair, retail_mapping: SourceMapping) -> Iterator[Installation]:
+    """An installation on a pair of its own, which the test may promote, break or lose."""
+    with own_pair.primary.connect() as connection:
+        passwords = set_up_roles(connection)
+    template = make_retail_template(own_pair, retail_mapping, passwords)
+    own_pair.wait_for_replay()
+    made = Installation(Database(own_pair, template.name), retail_mapping, passwords)
+    yield made
+    made.close()
 
 
 @pytest.fixture
