@@ -10,6 +10,7 @@ import pytest
 from pipelines.definitions import defs
 from pipelines.refresh import Connections, RefreshOptions, read_state, refresh
 from pipelines.sensors import ASK_AGAIN_S, LOOK_EVERY_S, OBSERVE_EVERY_S, Cursor, is_draining, refresh_sensor, tick
+from pipelines.source import uninstall_source
 from pipelines.tags import DRAINS_TAGS
 from tests.dagster.conftest import change_a_sale
 from tests.warehouse import Installation
@@ -127,7 +128,7 @@ def test_run_key_stands_still_while_a_transaction_is_held_open(
     assert late.run_requests[0].run_key != first.run_requests[0].run_key
 
 
-def test_the_same_changes_are_asked_for_once_and_again_after_a_minute(
+def test_the_same_changes_are_asked_for_again_later_and_later(
     current_shop: Installation, current: Connections, clock: Clock
 ) -> None:
     application = current_shop.application()
@@ -139,6 +140,11 @@ def test_the_same_changes_are_asked_for_once_and_again_after_a_minute(
     clock.now_s += ASK_AGAIN_S
     again = watch(current, clock, cursor)
     assert again.run_requests[0].run_key == f"{cursor.pending} attempt 2"
+    cursor = Cursor.parse(again.cursor)
+    clock.now_s += ASK_AGAIN_S
+    assert watch(current, clock, cursor, tick_s=1).run_requests == []
+    clock.now_s += ASK_AGAIN_S
+    assert len(watch(current, clock, cursor).run_requests) == 1
 
 
 def test_queued_documents_are_pending_too(current_shop: Installation, current: Connections, clock: Clock) -> None:
@@ -203,6 +209,18 @@ def test_the_sensor_itself_asks_for_refresh_job(
     assert refresh_sensor.job_name == "refresh_job"
     assert refresh_sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert refresh_sensor.minimum_interval_seconds == 5
+
+
+def test_before_the_source_is_installed_the_sensor_says_so(
+    shop: Installation, routes: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    uninstall_source(shop.admin(), shop.mapping)
+    shop.wait_for_replay()
+    result = refresh_sensor.evaluate_tick(
+        dg.build_sensor_context(instance=instance, resources=routes, definitions=defs)
+    )
+    assert not result.run_requests
+    assert "salespulse source install" in (result.skip_message or "")
 
 
 def change_another_sale(connection: psycopg.Connection[Any]) -> None:
