@@ -15,7 +15,7 @@ from tests.warehouse import Installation, one
 Refreshed = Callable[..., RefreshResult]
 
 
-def _do(session: Session, name: str, **parameters: Any) -> None:
+def _do(session: Session, name: str, /, **parameters: Any) -> None:
     session.connection.execute(session.statements[name], parameters)
 
 
@@ -42,7 +42,7 @@ def test_unknown_time_zone(mapped: Installation, session: Session, world: World,
     refresh_mapped()
     counted = mapped.truth()
     _do(session, "store_zone", store="11", zone=UNKNOWN_ZONE)
-    _sale(session, world, store="21")
+    _sale(session, world)
     refresh_mapped()
     assert _reasons(mapped).keys() == {"unknown time zone"}
     assert mapped.rollup_errors() == {}, "the rest of the batch is applied"
@@ -129,6 +129,10 @@ def test_moments_out_of_range(
 def test_a_line_without_its_sale(
     mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed
 ) -> None:
+    _line(session, "76", Decimal(2), key="80")
+    refresh_mapped()
+    assert _reasons(mapped) == {"line without its document": 1}, "also one from before the first refresh"
+    _do(session, "delete_lines", sale="76")
     _line(session, "77", Decimal(2))
     refresh_mapped()
     assert _reasons(mapped) == {"line without its document": 1}

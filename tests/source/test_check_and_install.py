@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.refresh import RefreshError, RefreshResult
 from pipelines.source import SourceError, check_source, install_source, load_mapping, uninstall_source
+from pipelines.verification import verify
 from tests.refresh.sessions import Session
 from tests.source.operations import World, sell
 from tests.warehouse import Installation
@@ -37,7 +38,7 @@ def test_check_names_each_missing_thing(mapped: Installation) -> None:
     assert f"trigger salespulse_truncate on {lines} is missing or disabled: run `salespulse source install`" in problems
     assert any(problem.startswith(f"column {table}.{key} is missing") for problem in problems)
     assert any(problem.startswith("view salespulse_source.sale_") and "is missing" in problem for problem in problems)
-    with pytest.raises(SourceError, match="does not fit this database.*source check"):
+    with pytest.raises(SourceError, match=r"does not fit this database.*source check"):
         install_source(admin, mapped.mapping)
     admin.execute(f"DROP TABLE {table} CASCADE".encode())
     assert any(problem.startswith(f"table {table} is missing") for problem in _problems(mapped))
@@ -56,7 +57,7 @@ def test_uninstall_leaves_the_application_as_it_was(
     ):
         assert admin.execute(query.encode()).fetchall() == []
     session.run(world, sell, 1, 2, 3)
-    with pytest.raises(RefreshError, match="source check|source install"):
+    with pytest.raises(RefreshError, match=r"source check|source install"):
         refresh_mapped()
 
 
@@ -64,8 +65,6 @@ def test_sales_made_while_nothing_was_installed_come_by_a_backfill(
     mapped: Installation, world: World, session: Session, refresh_mapped: Refreshed
 ) -> None:
     """The change log has a gap then, which nobody can see: `verify` with repair, or a backfill, closes it."""
-    from pipelines.verification import verify
-
     refresh_mapped()
     uninstall_source(mapped.admin(), mapped.mapping)
     session.run(world, sell, 1, 2, 3)
@@ -85,7 +84,7 @@ def test_a_dropped_column_takes_its_view_and_the_refresh_says_so(
     column = {"retail": "retail.sale_items DROP COLUMN tax_amount", "shop": "shop.sale_lines DROP COLUMN tax_cents"}
     session.run(world, sell, 1, 2, 3)
     mapped.admin().execute(f"ALTER TABLE {column[mapped.source_name]} CASCADE".encode())
-    with pytest.raises(RefreshError, match="salespulse_source.sale_line.* does not exist.*source check"):
+    with pytest.raises(RefreshError, match=r"salespulse_source\.sale_line.* does not exist.*source check"):
         refresh_mapped()
     assert mapped.rollup_errors(before) == {}
 
