@@ -106,14 +106,17 @@ INSERT INTO salespulse.continuity_event (reason, enqueued_documents)
 VALUES (%(reason)s, %(enqueued_documents)s);
 
 -- name: take_pending
--- The oldest documents of the queue leave it; they come back if the transaction does not commit.
+-- The oldest documents of the queue leave it; they come back if the transaction does not commit. By row address: nobody
+-- else takes any under the refresh's lock, rows are never updated, and a join would read the whole queue each time.
 DELETE FROM salespulse.pending_document AS p
-USING (
-    SELECT o.pending_id FROM salespulse.pending_document AS o
-    ORDER BY o.pending_id
-    LIMIT %(most)s
-) AS taken
-WHERE p.pending_id = taken.pending_id
+WHERE
+    p.ctid = any(
+        array(
+            SELECT o.ctid FROM salespulse.pending_document AS o
+            ORDER BY o.pending_id
+            LIMIT %(most)s
+        )
+    )
 RETURNING p.document_kind, p.document_id;
 
 -- name: count_pending
