@@ -124,6 +124,25 @@ class Settings(BaseSettings):
     dashboard_max_lag_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="a replica further behind the primary than this is not read"
     )
+    dashboard_processes: int = Field(
+        1, ge=1, le=256, description="processes that serve dashboards, each with pools of its own"
+    )
+    dashboard_prepare_statements: bool = Field(
+        default=False,
+        description="prepare dashboard statements on the server, where a probe at start-up shows that it is safe",
+    )
+    pipeline_connections: int = Field(
+        8,
+        ge=1,
+        le=500,
+        description="connections that all pipeline runs together open to one server, at most, per route",
+    )
+    dagster_connections: int = Field(35, ge=1, le=500, description="connections to Dagster's storage, at most")
+    pooler_pool_size: int | None = Field(
+        None,
+        ge=1,
+        description="server connections that the pooler opens for one route, at most; bounds each pooled route",
+    )
     dashboard_pool_size: int = Field(10, ge=1, le=500, description="connections to each replica, of one process")
     dashboard_fallback_pool_size: int = Field(4, ge=1, le=500, description="connections to the primary, of one process")
     dashboard_pool_wait_seconds: float = Field(2.0, gt=0, description="how long a read waits for a free connection")
