@@ -11,3 +11,19 @@ class SettingsError(SalespulseError):
 
 class UnavailableError(SalespulseError):
     """A server that was needed did not answer, or refused; trying again later may help."""
+
+
+class NoFreshServerError(UnavailableError):
+    """No server can answer as freshly as was asked: an HTTP face answers 503 with `Retry-After`.
+
+    Attributes:
+        retry_after_s: seconds after which asking again may help.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TokenError(SalespulseError):
+    """A read-your-writes token is not one that this project gave."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from connect.errors import SettingsError
@@ -19,6 +19,17 @@ DEFAULT_DATA_DIR = Path(".salespulse")
 STACK_FILE = "stack.env"
 
 ServerUrl = Annotated[SecretStr, NoDecode]
+
+
+class ReplicaSetting(BaseModel):
+    """One further replica of the dashboards, as an element of `SALESPULSE_DASHBOARD_REPLICAS` (a JSON list)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, pattern=r"^[a-z][a-z0-9_-]*$")
+    url: SecretStr
+    direct_url: SecretStr | None = None
+    weight: int = Field(1, ge=1, le=1000)
 
 
 class Settings(BaseSettings):
@@ -48,6 +59,15 @@ class Settings(BaseSettings):
     )
     dashboard_fallback_url: ServerUrl | None = Field(
         None, description="the warehouse itself, as salespulse_dashboard: reads within a budget when no replica will do"
+    )
+    dashboard_direct_url: ServerUrl | None = Field(
+        None, description="as dashboard_url but past the pooler (5432): the replica's lag is watched over it"
+    )
+    dashboard_fallback_direct_url: ServerUrl | None = Field(
+        None, description="as dashboard_fallback_url but past the pooler: the primary's position is watched over it"
+    )
+    dashboard_replicas: tuple[ReplicaSetting, ...] = Field(
+        (), description='further replicas: [{"name": …, "url": …, "direct_url": …, "weight": 1}, …]'
     )
     application_url: ServerUrl | None = Field(
         None, description="primary, as the application's own role; only the demonstration and its traffic use it"
@@ -110,6 +130,29 @@ class Settings(BaseSettings):
         (), description="addresses or networks whose X-Forwarded-For is believed (JSON list)"
     )
 
+    dashboard_weight: int = Field(
+        1, ge=1, le=1000, description="dashboard_url's share of the reads beside further replicas"
+    )
+    dashboard_max_staleness_seconds: float = Field(
+        2.0,
+        gt=0,
+        description="a read is answered no staler than this without being marked stale; needs a heartbeat a second",
+    )
+    dashboard_max_lag_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="a replica further behind the primary than this is not read"
+    )
+    dashboard_pool_size: int = Field(10, ge=1, le=500, description="connections to each replica, of one process")
+    dashboard_fallback_pool_size: int = Field(4, ge=1, le=500, description="connections to the primary, of one process")
+    dashboard_pool_wait_seconds: float = Field(2.0, gt=0, description="how long a read waits for a free connection")
+    dashboard_statement_timeout_seconds: float = Field(2.0, gt=0, description="limit of one dashboard statement")
+    dashboard_fallback_reads_per_second: float = Field(
+        20.0, ge=0, description="dashboard reads that one process may send to the primary, sustained; 0 forbids them"
+    )
+    dashboard_fallback_burst: int = Field(40, ge=1, description="… and at once")
+    token_wait_seconds: float = Field(
+        0.25, ge=0, description="how long a read with a token waits for the replica before it goes to the primary"
+    )
+
     @model_validator(mode="after")
     def _postgres_urls_are_postgres(self) -> Self:
         for name in type(self).model_fields:
@@ -153,8 +196,9 @@ class Settings(BaseSettings):
 _FALLBACKS = {
     "warehouse_url": ("primary_url",),
     "warehouse_admin_url": ("admin_url",),
-    "dashboard_fallback_url": (),
     "replica_direct_url": ("replica_url",),
+    "dashboard_direct_url": ("dashboard_url",),
+    "dashboard_fallback_direct_url": ("dashboard_fallback_url",),
 }
 
 
@@ -178,11 +222,17 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 
 def _masked(value: object) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, SecretStr):
-        return str(value)
-    parts = urlsplit(value.get_secret_value())
+    if isinstance(value, tuple):
+        return ", ".join(_masked(item) for item in value)
+    if isinstance(value, ReplicaSetting):
+        return f"{value.name} (weight {value.weight}) {_masked(value.url)}"
+    if isinstance(value, SecretStr):
+        return _masked_secret(value.get_secret_value())
+    return "" if value is None else str(value)
+
+
+def _masked_secret(text: str) -> str:
+    parts = urlsplit(text)
     if not parts.scheme:
         return "***"
     if parts.password is None:

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from connect import Settings, load_settings
+from connect import ReadRouter, Settings, load_settings
 from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
-from dashboard_api.interim import ReadRouter
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
 from dashboard_api.request_context import RequestContext

@@ -7,16 +7,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connect import Settings
+from connect import Read, ReadRouter, Settings
+from connect.routes import AsyncConnection
 from dashboard_api.answers import Answer, render_csv, render_json
 from dashboard_api.auth import Authenticator
 from dashboard_api.auth.authenticator import Caller
 from dashboard_api.cache import AnswerCache
 from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Format
-from dashboard_api.interim import ReadRouter
 from dashboard_api.metrics import Metrics
-from dashboard_api.reports import Report, open_reader
+from dashboard_api.reports import Reader, Report, open_reader
 from dashboard_api.reports.report import FilterT
 from dashboard_api.versions import VersionWatch
 
@@ -68,9 +68,12 @@ class Services:
 
     async def _make(self, tenant_key: int, report: Report[FilterT], asked: FilterT, answer_format: Format) -> Answer:
         started = time.perf_counter()
-        async with self.router.read_only(tenant_key=tenant_key) as read:
-            reader = await open_reader(read.connection, tenant_key, asked)
-            document = await report.build(reader, asked)
+
+        async def read(opened: Read[AsyncConnection]) -> tuple[Reader, dict[str, Any]]:
+            reader = await open_reader(opened.connection, tenant_key, asked)
+            return reader, await report.build(reader, asked)
+
+        reader, document = await self.router.run(read, tenant_key=tenant_key)
         content = (
             render_csv(report.columns, document[report.rows]) if answer_format is Format.CSV else render_json(document)
         )

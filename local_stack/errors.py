@@ -5,3 +5,7 @@ from connect.errors import SalespulseError
 
 class StackError(SalespulseError):
     """A local server could not be prepared, started or stopped."""
+
+
+class PortTakenError(StackError):
+    """Another process listens on a port that was free when it was chosen; another one will do."""

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psycopg
 
@@ -22,7 +20,7 @@ from local_stack.databases import APPLICATION_DATABASE, DAGSTER_DATABASE
 from local_stack.files import write_private
 from local_stack.layout import Layout
 from local_stack.pgbouncer import Pooler
-from local_stack.ports import LOOPBACK, free_ports, is_free, is_listening
+from local_stack.ports import LOOPBACK, free_ports, is_free
 from local_stack.postgres_cluster import Cluster, server_url
 from local_stack.programs import Program
 from local_stack.redis_server import answers
@@ -35,12 +33,12 @@ _PROJECT = Path(__file__).parents[1]
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 
 
-def pick_ports(path: Path, *, running: Callable[[str], bool]) -> dict[str, int]:
-    """The port of each program: the one it had, unless it is not running and somebody else took that port.
+def pick_ports(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
+    """The port of each program: the one it had, unless somebody else took that.
 
     Args:
         path: where the ports are remembered; written.
-        running: whether our own program of that name runs, and so rightly holds its port.
+        holds: whether our own program of that name listens on that port.
     """
     try:
         remembered: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
@@ -49,8 +47,8 @@ def pick_ports(path: Path, *, running: Callable[[str], bool]) -> dict[str, int]:
     ports: dict[str, int] = {}
     for name, spare in zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True):
         wanted = [remembered.get(name), _CUSTOMARY.get(name)]
-        usable = (port for port in wanted if port and port not in ports.values() and is_free(port))
-        ports[name] = remembered[name] if name in remembered and running(name) else next(usable, spare)
+        usable = (port for port in wanted if port and (holds(name, port) or is_free(port)))
+        ports[name] = next((port for port in usable if port not in ports.values()), spare)
     write_private(path, json.dumps(ports, indent=1))
     return ports
 
@@ -131,6 +129,7 @@ def server_programs(parts: Parts) -> list[Program]:
                 name=name,
                 command=cluster.command(),
                 stage=1,
+                port=cluster.port,
                 is_ready=partial(_accepts, cluster.url()),
                 user=user,
                 stop_signal="INT",
@@ -142,13 +141,14 @@ def server_programs(parts: Parts) -> list[Program]:
     if parts.redis is not None:
         binary, config = parts.redis
         url = parts.settings.url("redis_url")
-        programs.append(Program("redis", [str(binary), str(config)], 1, partial(answers, url), user=user))
+        redis = Program("redis", [str(binary), str(config)], 1, parts.ports["redis"], partial(answers, url), user=user)
+        programs.append(redis)
     programs += [
         Program(
             name=pooler.name,
-            command=[str(binary), "-q", str(config)],
+            command=[str(binary), str(config)],
             stage=2,
-            is_ready=partial(is_listening, pooler.port),
+            port=pooler.port,
             user=user,
             stop_signal="INT",
             stop_wait_s=10,
@@ -173,7 +173,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
                 "--use-python-environment-entry-point",
             ],
             stage=3,
-            is_ready=partial(is_listening, code_port),
+            port=code_port,
             environment=environment,
         ),
         Program(
@@ -184,7 +184,6 @@ def dagster_programs(parts: Parts) -> list[Program]:
                 "--without-gossip", "--without-mingle", "--loglevel", "INFO",
             ],
             stage=3,
-            is_ready=_always,
             environment={**environment, "PYTHONPATH": f"{CELERY_CONFIG}{os.pathsep}{environment['PYTHONPATH']}"},
             stop_wait_s=30,
         ),
@@ -192,7 +191,6 @@ def dagster_programs(parts: Parts) -> list[Program]:
             name="daemon",
             command=[*python, "dagster._daemon", "run", "--workspace", workspace],
             stage=4,
-            is_ready=_always,
             environment=environment,
         ),
     ]  # fmt: skip
@@ -205,7 +203,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
                     "--workspace", workspace, "--log-level", "warning",
                 ],
                 stage=4,
-                is_ready=partial(_serves, f"http://{LOOPBACK}:{ui_port}/server_info"),
+                port=ui_port,
                 environment={**environment, **_dagster_variables(parts, parts.webserver_storage_url)},
             )
         )  # fmt: skip
@@ -236,9 +234,7 @@ def command_programs(commands: Mapping[str, Sequence[str]], parts: Parts) -> lis
     salespulse = shutil.which("salespulse")
     start = [salespulse] if salespulse else [sys.executable, "-c", "from pipelines.cli import main; main()"]
     environment = python_environment(parts)
-    return [
-        Program(name, [*start, *arguments], 3, _always, environment=environment) for name, arguments in commands.items()
-    ]
+    return [Program(name, [*start, *arguments], 3, environment=environment) for name, arguments in commands.items()]
 
 
 def _dagster_variables(parts: Parts, storage_url: str) -> Mapping[str, str]:
@@ -252,16 +248,4 @@ def _accepts(url: str) -> bool:
             connection.execute("SELECT 1")
     except psycopg.OperationalError:
         return False
-    return True
-
-
-def _serves(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
-
-
-def _always() -> bool:
     return True

@@ -17,13 +17,6 @@ def is_free(port: int) -> bool:
         return True
 
 
-def is_listening(port: int, *, timeout_s: float = 0.5) -> bool:
-    """Whether something accepts connections on this loopback port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(timeout_s)
-        return probe.connect_ex((LOOPBACK, port)) == 0
-
-
 def free_ports(count: int) -> list[int]:
     """Pick distinct ports that the kernel considers free.
 

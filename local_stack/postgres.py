@@ -3,7 +3,6 @@
 The local stack runs the same clusters under its supervisor instead (`local_stack.stack`).
 """
 
-import contextlib
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from local_stack.errors import StackError
 from local_stack.ports import free_ports
 from local_stack.postgres_binaries import Binaries, find_binaries
 from local_stack.postgres_cluster import STANDBY_SLOT, UNSAFE_SETTINGS, Cluster, Passwords
+from local_stack.processes import family, kill_all
 from local_stack.waiting import wait_until
 
 
@@ -87,13 +87,9 @@ class PostgresServer:
         """Kill the server and all its backends with SIGKILL, as a crash of the machine would."""
         if self._process is None:
             return
-        postmaster = psutil.Process(self._process.pid)
-        family = [postmaster, *postmaster.children(recursive=True)]
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        members = family(psutil.Process(self._process.pid))
+        kill_all(members)
         self._process.wait(timeout=60)
-        psutil.wait_procs(family, timeout=10)
         self._process = None
 
     def restart(self, *, settings: Mapping[str, str] | None = None) -> None:

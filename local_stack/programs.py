@@ -16,6 +16,8 @@ from local_stack.layout import Layout
 # Carried by every process of a stack, so that those which lost their supervisor are found.
 STACK_MARK = "SALESPULSE_STACK_OF"
 
+PROGRAM_SECTION = "program:"
+
 _HEAD = """\
 [supervisord]
 logfile={logs}/supervisord.log
@@ -60,13 +62,14 @@ class Program:
     """One supervised process.
 
     Programs start stage by stage: those of a stage together, once all of the stage before are ready. They stop in the
-    opposite order.
+    opposite order. A program with a port is ready when it listens there and `is_ready()`.
     """
 
     name: str
     command: Sequence[str]
     stage: int
-    is_ready: Callable[[], bool] = field(repr=False)
+    port: int | None = None
+    is_ready: Callable[[], bool] = field(default=lambda: True, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: str | None = None
     stop_signal: str = "TERM"

@@ -13,7 +13,7 @@ from local_stack.account import Account, server_account
 from local_stack.credentials import DAGSTER_ROLE, load_credentials
 from local_stack.dagster_home import install_dagster_home
 from local_stack.databases import APPLICATION_DATABASE, DAGSTER_DATABASE, create_databases
-from local_stack.errors import StackError
+from local_stack.errors import PortTakenError, StackError
 from local_stack.files import locked, write_private
 from local_stack.layout import Layout
 from local_stack.pgbouncer import configure_pgbouncer, find_pgbouncer, poolers
@@ -26,9 +26,10 @@ from local_stack.plan import (
     server_programs,
     stack_urls,
 )
-from local_stack.ports import LOOPBACK
+from local_stack.ports import LOOPBACK, is_free
 from local_stack.postgres_binaries import cache_directory, find_binaries
 from local_stack.postgres_cluster import Cluster, Passwords, server_url
+from local_stack.processes import listens
 from local_stack.programs import Program, render_config
 from local_stack.redis_server import configure_redis, find_redis, redis_url
 from local_stack.standby import make_clusters, repair_standby
@@ -36,6 +37,9 @@ from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 
 Say = Callable[[str], None]
+
+# Several stacks that start at the same moment like the same ports.
+_PORT_ATTEMPTS = 5
 
 _ALIVE = ("RUNNING", "STARTING", "STOPPING")
 
@@ -92,11 +96,10 @@ def down(data_dir: Path, *, say: Say = print) -> bool:
         return False
     with locked(layout.lock):
         supervisor = Supervisor(layout)
-        if supervisor.is_running():
+        was_running = supervisor.is_running()
+        if was_running:
             say("stopping")
-            supervisor.stop()
-            return True
-        return supervisor.end_leftovers() > 0
+        return supervisor.stop() > 0 or was_running
 
 
 class _Upward:
@@ -115,6 +118,14 @@ class _Upward:
             ended = self._supervisor.end_leftovers()
             if ended:
                 self._say(f"ended {ended} processes that an earlier stack left behind")
+        for _ in range(_PORT_ATTEMPTS - 1):
+            try:
+                return self._attempt(migrate)
+            except PortTakenError as taken:
+                self._say(f"{taken}; taking another")
+        return self._attempt(migrate)
+
+    def _attempt(self, migrate: Callable[[Settings], object] | None) -> StackReport:
         parts = self._parts()
         programs = [
             *server_programs(parts),
@@ -134,7 +145,7 @@ class _Upward:
     def _parts(self) -> Parts:
         layout, options = self._layout, self._options
         account, credentials = self._account, load_credentials(layout.credentials)
-        ports = pick_ports(layout.ports, running=self._is_alive)
+        ports = pick_ports(layout.ports, holds=self._holds)
         given = _given_settings(layout)
         runs_postgres = given.admin_url is None and given.primary_url is None
         passwords = Passwords(credentials.superuser, credentials.replication)
@@ -235,10 +246,13 @@ class _Upward:
 
     def _ready(self, program: Program) -> None:
         def is_ready() -> bool:
-            state = self._supervisor.processes().get(program.name, {}).get("statename", "UNKNOWN")
+            state = self._supervisor.processes().get(program.name, {}).get("statename")
+            if program.port is not None and self._is_taken(program.name, program.port):
+                raise PortTakenError(f"another process listens on port {program.port}, meant for {program.name}")
             if state == "FATAL":
                 raise StackError(f"{program.name} does not stay up: {self._log_end(program.name)}")
-            return state == "RUNNING" and program.is_ready()
+            listening = program.port is None or self._holds(program.name, program.port)
+            return state == "RUNNING" and listening and program.is_ready()
 
         wait_until(
             is_ready,
@@ -249,6 +263,14 @@ class _Upward:
 
     def _is_alive(self, name: str) -> bool:
         return self._supervisor.processes().get(name, {}).get("statename") in _ALIVE
+
+    def _holds(self, name: str, port: int) -> bool:
+        pid = self._supervisor.processes().get(name, {}).get("pid", 0)
+        return bool(pid) and listens(pid, port)
+
+    def _is_taken(self, name: str, port: int) -> bool:
+        # Asked in this order, our own program's beginning to listen in between can't look like somebody else's port.
+        return not is_free(port) and not self._holds(name, port)
 
     def _log_end(self, name: str) -> str:
         log = self._layout.logs / f"{name}.log"

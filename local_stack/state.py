@@ -6,8 +6,6 @@ from pathlib import Path
 from local_stack.layout import Layout
 from local_stack.supervisor import Supervisor
 
-_SECTION = "[program:"
-
 
 @dataclass(frozen=True)
 class ProcessState:
@@ -33,13 +31,9 @@ class ProcessState:
 def stack_state(data_dir: Path) -> list[ProcessState]:
     """Every program of the stack in the order of their start; empty where no stack was ever started."""
     layout = Layout(data_dir.absolute())
-    try:
-        lines = layout.supervisor_config.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    names = [line.removeprefix(_SECTION).rstrip("]") for line in lines if line.startswith(_SECTION)]
-    found = Supervisor(layout).processes()
-    return [_state(layout, name, found.get(name, {})) for name in names]
+    supervisor = Supervisor(layout)
+    found = supervisor.processes()
+    return [_state(layout, name, found.get(name, {})) for name in supervisor.stages()]
 
 
 def _state(layout: Layout, name: str, process: dict[str, object]) -> ProcessState:

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import xmlrpc.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,20 @@ import psutil
 
 from local_stack.errors import StackError
 from local_stack.layout import Layout
-from local_stack.programs import STACK_MARK
+from local_stack.processes import family, is_over, kill_all
+from local_stack.programs import PROGRAM_SECTION, STACK_MARK
 from local_stack.waiting import wait_until
 
 _UNREACHABLE = (OSError, http.client.HTTPException)
-_CALL_TIMEOUT_S = 10.0
+# Calls return at once (nothing waits inside a call but `reload`, for programs that stop); one that hangs is not ours.
+_CALL_TIMEOUT_S = 90.0
+_ASK_TIMEOUT_S = 3.0
 _RUNNING = 1  # supervisord's own state, of `getState`
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_CALL_TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -36,13 +40,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__()
         self._path = path
+        self._timeout_s = timeout_s
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         del host
-        return _UnixConnection(self._path)
+        return _UnixConnection(self._path, self._timeout_s)
 
 
 class Supervisor:
@@ -54,7 +59,7 @@ class Supervisor:
     def is_running(self) -> bool:
         """Whether it answers."""
         try:
-            return int(self._call("getState")["statecode"]) == _RUNNING
+            return int(self._call("getState", timeout_s=_ASK_TIMEOUT_S)["statecode"]) == _RUNNING
         except (*_UNREACHABLE, xmlrpc.client.Error):
             return False
 
@@ -89,7 +94,7 @@ class Supervisor:
     def processes(self) -> dict[str, dict[str, Any]]:
         """What it says of each program, by name; empty when it does not run."""
         try:
-            return {each["name"]: each for each in self._call("getAllProcessInfo")}
+            return {each["name"]: each for each in self._call("getAllProcessInfo", timeout_s=_ASK_TIMEOUT_S)}
         except _UNREACHABLE:
             return {}
 
@@ -102,22 +107,30 @@ class Supervisor:
         """Stop a program and wait for its end."""
         with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING
             self._call("stopProcess", name, False)
-        wait_until(lambda: self.processes().get(name, {}).get("pid", 0) == 0, timeout_s=90, what=f"{name} to stop")
+        self._wait_stopped([name], 90)
 
     def signal_program(self, name: str, signal_name: str) -> None:
         """Send a signal to a running program."""
         with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING
             self._call("signalProcess", name, signal_name)
 
-    def stop(self, *, timeout_s: float = 120) -> None:
-        """Stop every program, in the opposite order of their start, and the supervisor; nothing is left behind."""
-        with contextlib.suppress(*_UNREACHABLE, xmlrpc.client.Error):
-            self._call("shutdown")
-            pid = self._pid()
-            if pid is not None:
-                with contextlib.suppress(StackError):  # then it is ended by force, below
-                    wait_until(lambda: _is_over(pid), timeout_s=timeout_s, what="the supervisor to end")
-        self.end_leftovers()
+    def stages(self) -> dict[str, int]:
+        """Every program of the configuration file, and the stage that it starts in."""
+        config = RawConfigParser()
+        config.read(self._layout.supervisor_config, encoding="utf-8")
+        sections = (section for section in config.sections() if section.startswith(PROGRAM_SECTION))
+        return {each.removeprefix(PROGRAM_SECTION): config.getint(each, "priority") for each in sections}
+
+    def stop(self, *, timeout_s: float = 120) -> int:
+        """Stop the programs, last stage first and those of a stage together, then the supervisor; nothing is left.
+
+        Returns:
+            How many processes had to be ended that no living supervisor kept.
+        """
+        if self.is_running():
+            with contextlib.suppress(*_UNREACHABLE, xmlrpc.client.Error, StackError):  # ended by force, below
+                self._stop_in_order(timeout_s)
+        return self.end_leftovers()
 
     def end_leftovers(self, *, patience_s: float = 30) -> int:
         """End processes of this stack that no living supervisor keeps: orphans, and a supervisor that hangs.
@@ -126,21 +139,38 @@ class Supervisor:
             How many there were.
         """
         found = list(self._marked())
-        family = {child for each in found for child in _children(each)} | set(found)
+        related = {member for each in found for member in family(each)}
         for each in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 # PostgreSQL waits for its clients on TERM, for ever; INT tells it to end them.
                 each.send_signal(signal.SIGINT if "postgres" in each.name() else signal.SIGTERM)
                 each.resume()  # a stopped process gets no signal but KILL
         with contextlib.suppress(StackError):  # those are killed
-            wait_until(lambda: all(map(_is_over, family)), timeout_s=patience_s, what="leftover processes to end")
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        wait_until(lambda: all(map(_is_over, family)), timeout_s=10, what="killed processes to end")
+            wait_until(lambda: all(map(is_over, related)), timeout_s=patience_s, what="leftover processes to end")
+        kill_all(related)
         for leftover in (self._layout.supervisor_pid, self._layout.supervisor_socket):
             leftover.unlink(missing_ok=True)
-        return len(family)
+        return len(related)
+
+    def _stop_in_order(self, timeout_s: float) -> None:
+        stages = self.stages()
+        for stage in sorted(set(stages.values()), reverse=True):
+            due = [name for name, its_stage in stages.items() if its_stage == stage]
+            for name in due:
+                with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING, or not known to a running supervisor
+                    self._call("stopProcess", name, False)
+            self._wait_stopped(due, timeout_s)
+        pid = self._pid()
+        self._call("shutdown")
+        if pid is not None:
+            wait_until(lambda: is_over(pid), timeout_s=timeout_s, what="the supervisor to end")
+
+    def _wait_stopped(self, names: Collection[str], timeout_s: float) -> None:
+        def are_stopped() -> bool:
+            processes = self.processes()
+            return all(processes.get(name, {}).get("pid", 0) == 0 for name in names)
+
+        wait_until(are_stopped, timeout_s=timeout_s, what=f"{', '.join(names)} to stop", every_s=0.05)
 
     def _pid(self) -> int | None:
         try:
@@ -154,25 +184,10 @@ class Supervisor:
             if process.pid == os.getpid():
                 continue
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(STACK_MARK) == root and not _is_over(process):
+                if process.environ().get(STACK_MARK) == root and not is_over(process):
                     yield process
 
-    def _call(self, method: str, *arguments: Any) -> Any:
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._layout.supervisor_socket))
+    def _call(self, method: str, *arguments: Any, timeout_s: float = _CALL_TIMEOUT_S) -> Any:
+        transport = _UnixTransport(self._layout.supervisor_socket, timeout_s)
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         return getattr(proxy.supervisor, method)(*arguments)
-
-
-def _is_over(process: psutil.Process | int) -> bool:
-    """Whether a process ended; a zombie did (nobody may be there to reap an orphan, in a container)."""
-    try:
-        found = psutil.Process(process) if isinstance(process, int) else process
-        return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []

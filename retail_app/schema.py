@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from dbsql import load_statements, query, sql_root
+from dbsql import query, sql_root
 from retail_app.errors import SchemaError
 
 TABLES = frozenset(
@@ -24,7 +24,7 @@ TABLES = frozenset(
 
 
 def install_application(connection: Connection[Any]) -> bool:
-    """Create the application's tables when they are absent, and the indexes that deleting rows needs; idempotent.
+    """Create the application's tables when they are absent; idempotent.
 
     One transaction (a nested one when the caller has one open). The role needs CREATE on the data base, or, when the
     tables are there already, to own them.
@@ -47,7 +47,4 @@ def install_application(connection: Connection[Any]) -> bool:
         if not present:
             path = sql_root() / "source" / "retail" / "application.sql"
             cursor.execute(path.read_bytes())
-        for name, statement in load_statements("retail_application").items():
-            if name.startswith("index_"):
-                cursor.execute(statement)
     return not present

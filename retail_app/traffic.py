@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 # Behind by more than this, the schedule moves instead of a burst making up for it.
 _LATEST_S = 2.0
 _BACKOFF_S = (0.1, 5.0)
-_REPORT_EVERY_S = 1.0
+_REPORT_EVERY_S = 0.5
 # Another session was quicker: part of the life of an application, and of no consequence here.
 _CONFLICTS = (
     psycopg.errors.LockNotAvailable,
@@ -73,7 +73,7 @@ def run_traffic(
         seed: another seed, other traffic.
         sessions: connections. One in a hundred transactions stays open for seconds, so have a few.
         stop: ends the run; it is set here too when a session meets an error that it can't live with.
-        progress: called about once a second with the counts so far.
+        progress: called about twice a second with the counts so far.
         clock: what "now" is for new sales.
 
     Raises:

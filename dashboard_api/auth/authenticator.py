@@ -4,13 +4,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
-from connect import Settings
+from connect import Read, ReadRouter, Settings
+from connect.routes import AsyncConnection
 from dashboard_api.auth.api_keys import PREFIX, hash_api_key
 from dashboard_api.auth.identity import Identity
 from dashboard_api.auth.tokens import TokenVerifier
 from dashboard_api.errors import ForbiddenError, UnauthenticatedError
-from dashboard_api.interim import ReadRouter
 from dbsql import query
 
 # How long a revoked key or a deleted tenant may still be answered by this process.
@@ -86,10 +87,7 @@ class Authenticator:
         known = self._tenants.get(tenant_id)
         if known is not None and known[1] > self._clock():
             return known[0]
-        async with self._router.read_only() as read:
-            row = await (
-                await read.connection.execute(query("dashboard.tenant_key"), {"tenant_id": tenant_id})
-            ).fetchone()
+        row = await self._first(query("dashboard.tenant_key"), {"tenant_id": tenant_id})
         tenant_key: int | None = row["tenant_key"] if row else None
         # An unknown tenant is remembered for a moment only: it may be there after the next refresh.
         self._tenants[tenant_id] = (tenant_key, self._clock() + (REMEMBER_S if tenant_key is not None else 1.0))
@@ -114,10 +112,7 @@ class Authenticator:
         return known[0]
 
     async def _read_key(self, digest: bytes) -> Identity | None:
-        async with self._router.read_only() as read:
-            row = await (
-                await read.connection.execute(query("dashboard.api_key_identity"), {"key_hash": digest})
-            ).fetchone()
+        row = await self._first(query("dashboard.api_key_identity"), {"key_hash": digest})
         if row is None:
             return None
         return Identity(
@@ -127,3 +122,9 @@ class Authenticator:
             currency=None,
             expires_at=self._clock() + REMEMBER_S,
         )
+
+    async def _first(self, statement: LiteralString, parameters: dict[str, object]) -> dict[str, Any] | None:
+        async def read(opened: Read[AsyncConnection]) -> dict[str, Any] | None:
+            return await (await opened.connection.execute(statement, parameters)).fetchone()
+
+        return await self._router.run(read)

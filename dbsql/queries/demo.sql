@@ -6,11 +6,11 @@
 SELECT
     t.id AS tenant_id,
     t.name,
-    coalesce(s.sales, 0) AS sale_count,
-    coalesce(r.returns, 0) AS return_count,
-    coalesce(s.lines, 0) + coalesce(r.lines, 0) AS line_count,
-    coalesce(s.gross, 0) AS gross_amount,
-    coalesce(s.gross, 0) - coalesce(s.discount, 0) - coalesce(r.refund, 0) AS net_amount
+    coalesce(sold.sales, 0) AS sale_count,
+    coalesce(returned.returns, 0) AS return_count,
+    coalesce(sold.lines, 0) + coalesce(returned.lines, 0) AS line_count,
+    coalesce(sold.gross, 0) AS gross_amount,
+    coalesce(sold.gross, 0) - coalesce(sold.discount, 0) - coalesce(returned.refund, 0) AS net_amount
 FROM retail.tenants AS t
 LEFT JOIN (
     SELECT
@@ -23,7 +23,7 @@ LEFT JOIN (
     LEFT JOIN retail.sale_items AS i ON s.id = i.sale_id
     WHERE s.status = 'completed' AND s.deleted_at IS NULL
     GROUP BY s.tenant_id
-) AS s ON t.id = s.tenant_id
+) AS sold ON t.id = sold.tenant_id
 LEFT JOIN (
     SELECT
         r.tenant_id,
@@ -34,7 +34,7 @@ LEFT JOIN (
     LEFT JOIN retail.sales_return_items AS i ON r.id = i.sales_return_id
     WHERE r.status = 'completed' AND r.deleted_at IS NULL
     GROUP BY r.tenant_id
-) AS r ON t.id = r.tenant_id
+) AS returned ON t.id = returned.tenant_id
 ORDER BY t.name, t.id;
 
 -- name: rollup_totals

@@ -9,7 +9,3 @@ SELECT pg_advisory_xact_lock(hashtextextended('salespulse: install the bundled a
 SELECT table_name
 FROM information_schema.tables
 WHERE table_schema = 'retail' AND table_type = 'BASE TABLE';
-
--- name: index_return_items_by_sale_item
--- Deleting a sale line looks for its return lines (ON DELETE SET NULL): without an index, a table scan per line.
-CREATE INDEX IF NOT EXISTS sales_return_items_sale_item_id_idx ON retail.sales_return_items (sale_item_id);

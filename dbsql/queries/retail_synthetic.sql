@@ -265,8 +265,13 @@ new_return AS (
         customer_id,
         'B' || lpad(n::text, 9, '0') AS receipt_number,
         CASE WHEN fate = 7 THEN 'voided' ELSE 'completed' END AS status,
-        least(sold_at + make_interval(hours => (fate * 11)::integer), (%(last_day)s::date + 1)::timestamp AT TIME ZONE 'UTC')
-            AS returned_at
+        greatest(
+            sold_at,
+            least(
+                sold_at + make_interval(hours => (fate * 11)::integer),
+                (%(last_day)s::date + 1)::timestamp AT TIME ZONE 'UTC'
+            )
+        ) AS returned_at
     FROM returned
     RETURNING 1
 ),

@@ -1,9 +1,9 @@
 """`salespulse demo`: the main job, everything started, on the embedded default."""
 
+import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,11 +179,13 @@ def _data_dir(*, check: bool) -> Iterator[Path]:
     if not check:
         yield base
         return
-    base.parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f"{base.name}-check-", dir=base.parent))
+    # Not mkdtemp: its mode would keep PostgreSQL's unprivileged account out.
+    directory = base.with_name(f"{base.name}-check-{os.getpid()}")
     try:
         yield directory
     finally:
+        # Where the servers' account can't enter this place, their data lie elsewhere, behind a link.
+        shutil.rmtree((directory / "servers").resolve(), ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
 
 

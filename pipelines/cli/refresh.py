@@ -13,6 +13,7 @@ from pipelines.refresh import (
     all_rollups,
     enqueue_range,
     open_connections,
+    restart_history,
     rollup_named,
 )
 from pipelines.refresh import refresh as run_refresh
@@ -61,6 +62,23 @@ def backfill(from_day: datetime | None, to_day: datetime | None, as_json: bool) 
             is_whole=from_day is None and to_day is None,
         )
         bar(0, enqueued, f"backfilling {enqueued:,} documents")
+        result = run_refresh(connections, options, progress=lambda so_far: _move(bar, so_far))
+    _report(result, as_json=as_json)
+
+
+@click.command()
+@click.option("--new-source", is_flag=True, required=True, help="Say that the application moved to another cluster.")
+@_JSON
+def reconcile(new_source: bool, as_json: bool) -> None:
+    """Accept another cluster as the source: take a new watermark, compare every document of source and facts again.
+
+    A failover within the same cluster is noticed and reconciled by every refresh; this is for a source that was moved.
+    """
+    del new_source
+    settings = load_settings()
+    options = RefreshOptions.from_settings(settings)
+    with open_connections(settings) as connections, progress_bar("reconciling", hidden=as_json) as bar:
+        restart_history(connections, options, reason="the source was moved to another cluster, said an operator")
         result = run_refresh(connections, options, progress=lambda so_far: _move(bar, so_far))
     _report(result, as_json=as_json)
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "verify": ("verify", "verify", "Compare facts and rollups with SQL over the sales."),
     "repair": ("verify", "repair", "Verify, and set right what differs."),
     "rebuild": ("refresh", "rebuild", "Rebuild a rollup from the facts."),
+    "reconcile": ("refresh", "reconcile", "Accept another cluster as the source."),
     "migrate": ("migrate", "migrate", "Bring the schema to the newest version."),
     "source": ("source", "source", "Install, uninstall or check the application's mapping."),
     "load": ("load", "load", "Load sales into the application's tables."),

@@ -12,7 +12,7 @@ from pipelines.refresh.errors import (
 from pipelines.refresh.options import RefreshOptions, RefreshResult
 from pipelines.refresh.queue import enqueue_range
 from pipelines.refresh.rollups import Rollup, all_rollups, rollup_named
-from pipelines.refresh.runner import refresh
+from pipelines.refresh.runner import refresh, restart_history
 from pipelines.refresh.state import RefreshState, read_state
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "open_replica",
     "read_state",
     "refresh",
+    "restart_history",
     "rollup_named",
 ]

@@ -102,6 +102,24 @@ def refresh_transaction(
     phases("commit")
 
 
+def restart_history(connections: Connections, options: RefreshOptions, *, reason: str) -> None:
+    """Forget the watermark: the next refresh takes a new one and looks at every document of source and facts again.
+
+    Only for a source that was moved to another cluster on purpose; a failover is noticed and dealt with by itself.
+
+    Args:
+        connections: only the warehouse is used.
+        options: lock and statement limits.
+        reason: kept with the event, for operators.
+    """
+    warehouse = connections.warehouse
+    with explained("restarting history"), warehouse.transaction():
+        take_lock(connections, options)
+        warehouse.execute(query("state.forget_all_seen"))
+        warehouse.execute(query("state.forget_state"))
+        warehouse.execute(query("state.write_continuity_event"), {"reason": reason, "enqueued_documents": 0})
+
+
 def take_lock(connections: Connections, options: RefreshOptions) -> None:
     """Take the one lock of everything that writes facts, for the transaction; before any snapshot opens."""
     set_limits(connections.warehouse, lock_wait_s=options.lock_wait_s, statement_timeout_s=options.statement_timeout_s)

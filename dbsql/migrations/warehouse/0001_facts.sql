@@ -9,6 +9,8 @@ BEGIN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
         END IF;
     END LOOP;
+    -- A refresh stages what it read in temporary tables; some databases take that right from the public.
+    EXECUTE pg_catalog.format('GRANT TEMPORARY ON DATABASE %I TO salespulse_pipeline', pg_catalog.current_database());
 END
 $$;
 

@@ -24,7 +24,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     INSERT INTO salespulse.tenant_version AS v (tenant_key, changed_at)
-    SELECT DISTINCT c.tenant_key, clock_timestamp() FROM changed_row AS c
+    SELECT c.tenant_key, clock_timestamp() FROM changed_row AS c
+    GROUP BY c.tenant_key
     ORDER BY c.tenant_key
     ON CONFLICT (tenant_key) DO UPDATE
     SET changed_at = greatest(excluded.changed_at, v.changed_at + interval '1 microsecond');

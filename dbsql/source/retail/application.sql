@@ -110,5 +110,6 @@ CREATE INDEX sale_items_sale_id_idx ON retail.sale_items (sale_id);
 CREATE INDEX sales_returns_returned_at_idx ON retail.sales_returns (returned_at);
 CREATE INDEX sales_returns_sale_id_idx ON retail.sales_returns (sale_id);
 CREATE INDEX sales_return_items_sales_return_id_idx ON retail.sales_return_items (sales_return_id);
+CREATE INDEX sales_return_items_sale_item_id_idx ON retail.sales_return_items (sale_item_id);
 CREATE INDEX payments_sale_id_idx ON retail.payments (sale_id) WHERE sale_id IS NOT NULL;
 CREATE INDEX payments_sales_return_id_idx ON retail.payments (sales_return_id) WHERE sales_return_id IS NOT NULL;

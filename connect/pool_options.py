@@ -1,0 +1,47 @@
+"""What the sync and the async pool of a server have in common."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from connect.routes import connection_options
+from connect.servers import Server
+
+# After this the pool stops trying by itself; the next read makes it try again. Its own pauses double, and would outlast
+# an outage by half its length.
+_RECONNECT_S = 2.0
+_KEPT_OPEN = 2
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """One pool of this process.
+
+    Attributes:
+        size: connections open or being opened.
+        limit: the most that it opens.
+        in_use: connections that a read holds.
+        waiting: reads that wait for one.
+    """
+
+    size: int
+    limit: int
+    in_use: int
+    waiting: int
+
+    @classmethod
+    def of(cls, stats: dict[str, int], limit: int, *, in_use: int) -> "PoolState":
+        """Make it of what psycopg_pool's `get_stats` gives."""
+        return cls(stats.get("pool_size", 0), limit, in_use, stats.get("requests_waiting", 0))
+
+
+def pool_options(server: Server, size: int) -> dict[str, Any]:
+    """Keyword arguments of `ConnectionPool` and `AsyncConnectionPool`."""
+    return {
+        "conninfo": server.url,
+        "kwargs": connection_options(f"dashboard {server.name}"),
+        "min_size": min(_KEPT_OPEN, size),
+        "max_size": size,
+        "name": f"connect-{server.name}",
+        "reconnect_timeout": _RECONNECT_S,
+        "open": False,
+    }

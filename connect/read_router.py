@@ -1,0 +1,212 @@
+"""Read-only connections for async code, each on a server that is fresh enough.
+
+router = connect.ReadRouter(connect.load_settings())
+async with router, router.read_only(max_staleness_s=2.0, tenant_key=7) as read:
+    rows = await (await read.connection.execute("SELECT …")).fetchall()
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Self, TypeVar
+
+import psycopg
+
+from connect.async_pool import AsyncServerPool
+from connect.errors import NoFreshServerError, UnavailableError
+from connect.read import BEGIN, CHAIN, COMMIT, Read, Scope, entering, glimpse
+from connect.read_plan import Answer, Enter, Found, Pause, ReadRequest, plan_read
+from connect.replica_guard import GuardLimits
+from connect.retrying import is_worth_retrying
+from connect.router_base import FIRST_LOOKS_S, RouterBase, RouterState
+from connect.routes import AsyncConnection, Row
+from connect.server_record import Glimpse
+from connect.servers import Server
+from connect.settings import Settings
+from dbsql import query
+
+Result = TypeVar("Result")
+
+
+class ReadRouter(RouterBase):
+    """Hands out read-only transactions: replica first, then the primary within a budget, then stale and said so.
+
+    One per process and event loop; open it with `async with`, or `open` and `close`.
+    """
+
+    def __init__(self, settings: Settings, *, limits: GuardLimits | None = None, watch_every_s: float = 0.25) -> None:
+        """As `RouterBase`."""
+        super().__init__(settings, limits=limits, watch_every_s=watch_every_s)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pools: dict[str, AsyncServerPool] = {}
+        self._cleaning: dict[str, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Open the pools and begin to watch; returns when each server was looked at, or after three seconds.
+
+        A server that is away is no error: the router takes it in as soon as it is back.
+        """
+        self._loop = asyncio.get_running_loop()
+        for server in self._servers:
+            pool = AsyncServerPool(
+                server,
+                size=self._pool_size(server),
+                wait_s=self._settings.dashboard_pool_wait_seconds,
+                hang_s=self._settings.dashboard_statement_timeout_seconds + 1,
+                clock=self._clock,
+            )
+            self._pools[server.name] = pool
+            await pool.open()
+        self._watcher.start()
+        await asyncio.to_thread(self._watcher.wait_for_first_looks, FIRST_LOOKS_S)
+
+    async def close(self) -> None:
+        """Stop watching and close every connection."""
+        await asyncio.to_thread(self._watcher.stop)
+        await asyncio.gather(*self._cleaning.values())
+        for pool in self._pools.values():
+            await pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @contextlib.asynccontextmanager
+    async def read_only(
+        self,
+        max_staleness_s: float | None = None,
+        token: str | None = None,
+        tenant_key: int | None = None,
+        *,
+        allow_stale: bool = True,
+    ) -> AsyncIterator[Read[AsyncConnection]]:
+        """Begin a read-only transaction on a server that is fresh enough, and end it afterwards.
+
+        Args:
+            max_staleness_s: how old the data may be, in seconds; `dashboard_max_staleness_seconds` unless given.
+            token: what `commit_token` gave after a write; the read shows that write.
+            tenant_key: whose rows row-level security shows; none without it.
+            allow_stale: take older data, marked `is_stale`, when no server is fresh enough; never older than the token.
+
+        Raises:
+            NoFreshServerError: no server can answer; says when to try again.
+            TokenError: the token is not one.
+        """
+        request = self._request(max_staleness_s, token, allow_stale=allow_stale)
+        pool, connection, found = await self._find(request, self._scope(tenant_key))
+        try:
+            yield Read.of(connection, found)
+            # What was read is read: that the connection broke afterwards takes nothing from it.
+            with contextlib.suppress(psycopg.OperationalError):
+                await connection.execute(COMMIT)
+        finally:
+            await pool.release(connection)
+
+    async def run(
+        self,
+        work: Callable[[Read[AsyncConnection]], Awaitable[Result]],
+        *,
+        max_staleness_s: float | None = None,
+        token: str | None = None,
+        tenant_key: int | None = None,
+        allow_stale: bool = True,
+    ) -> Result:
+        """Call `work` in a `read_only` block; once more, from the beginning, when its server broke off.
+
+        Raises:
+            NoFreshServerError: see `read_only`.
+            psycopg.Error: what `work` raised, twice or not worth trying again.
+        """
+        for is_last in (False, True):
+            try:
+                async with self.read_only(max_staleness_s, token, tenant_key, allow_stale=allow_stale) as read:
+                    return await work(read)
+            except psycopg.Error as error:
+                if is_last or not is_worth_retrying(error):
+                    raise
+        raise AssertionError("the second try returns or raises")
+
+    def state(self) -> RouterState:
+        """Describe servers, pools, budget and reads so far."""
+        return self._state({name: pool.state() for name, pool in self._pools.items()})
+
+    async def _find(self, request: ReadRequest, scope: Scope) -> tuple[AsyncServerPool, AsyncConnection, Found]:
+        plan = plan_read(self.guard, self.budget, request, self._clock)
+        taken: tuple[AsyncServerPool, AsyncConnection] | None = None
+        answer: Answer = None
+        try:
+            while True:
+                step = plan.send(answer)
+                if taken is not None:
+                    await taken[0].release(taken[1])
+                    taken = None
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    answer = None
+                else:
+                    answer, taken = await self._try(step, scope)
+        except StopIteration as end:
+            found: Found = end.value
+            if taken is None:
+                raise AssertionError("a plan ends with a connection taken") from None
+            self._count(found)
+            return *taken, found
+        except NoFreshServerError:
+            if taken is not None:
+                await taken[0].release(taken[1])
+            self._count(None)
+            raise
+
+    async def _try(
+        self, step: Enter, scope: Scope
+    ) -> tuple[Glimpse | Exception, tuple[AsyncServerPool, AsyncConnection] | None]:
+        pool = self._pools[step.server.name]
+        for is_last in (False, True):
+            try:
+                connection = await pool.acquire()
+            except (psycopg.OperationalError, UnavailableError) as error:
+                return error, None
+            try:
+                seen = await self._enter(connection, step, scope)
+            except psycopg.OperationalError as error:
+                if is_last or not is_worth_retrying(error):
+                    await pool.release(connection)
+                    return error, None
+                await pool.discard(connection)
+            except BaseException:
+                await pool.release(connection)
+                raise
+            else:
+                pool.entered(connection)
+                return seen, (pool, connection)
+        raise AssertionError("the second try returns")
+
+    async def _enter(self, connection: AsyncConnection, step: Enter, scope: Scope) -> Glimpse:
+        position: Row | None = None
+        await connection.execute(BEGIN)
+        if step.wants_position:
+            position = await (await connection.execute(query("connect.position"))).fetchone()
+            await connection.execute(CHAIN)
+        at = self._clock()
+        statement = entering(has_heartbeat=self.guard.has_heartbeat(step.server))
+        entered = await (await connection.execute(statement, scope.parameters())).fetchone()
+        return glimpse(at, entered, position)
+
+    def _looked_at(self, server: Server) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tend, server)
+
+    def _tend(self, server: Server) -> None:
+        pool = self._pools[server.name]
+        if not self.guard.is_reachable(server):
+            pool.abort_hung()
+        elif self.guard.needs_cleaning(server) and server.name not in self._cleaning:
+            self._cleaning[server.name] = asyncio.create_task(self._clean(server, pool))
+
+    async def _clean(self, server: Server, pool: AsyncServerPool) -> None:
+        await pool.renew()
+        self.guard.cleaned(server)
+        del self._cleaning[server.name]

@@ -1,0 +1,95 @@
+"""One route per kind of database work: its URL, its role, its pool and its limits.
+
+Each has connections of its own, so that a backfill can't starve the dashboards.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.rows import dict_row
+
+from connect.errors import UnavailableError
+from connect.settings import Settings
+
+Row: TypeAlias = dict[str, Any]
+Connection: TypeAlias = psycopg.Connection[Row]
+AsyncConnection: TypeAlias = psycopg.AsyncConnection[Row]
+
+# libpq's least; a server that doesn't shake hands in that time is as good as away.
+_CONNECT_TIMEOUT_S = 3
+
+
+@dataclass(frozen=True)
+class Route:
+    """How one kind of work reaches its server.
+
+    Attributes:
+        name: shown as `application_name` and in states.
+        setting: the field of `Settings` that holds the URL.
+        role: the role that the URL is expected to log in as.
+        is_direct: not through a transaction pooler: DDL, LISTEN, session state.
+        pool_setting: the field that holds the pool's size per process; None: single connections, opened for a run.
+    """
+
+    name: str
+    setting: str
+    role: str
+    is_direct: bool = False
+    pool_setting: str | None = None
+
+    def url(self, settings: Settings) -> str:
+        """Give the URL, a secret.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        return settings.url(self.setting)
+
+    def pool_size(self, settings: Settings) -> int:
+        """Give the most connections that one process opens on this route."""
+        return 1 if self.pool_setting is None else int(getattr(settings, self.pool_setting))
+
+    def connect(self, settings: Settings) -> Connection:
+        """Open one connection: autocommit, rows as dictionaries, fit for a transaction pooler.
+
+        Raises:
+            SettingsError: the URL is not set.
+            UnavailableError: the server can't be reached or refuses.
+        """
+        try:
+            return psycopg.connect(self.url(settings), **connection_options(self.name))
+        except psycopg.OperationalError as error:
+            raise UnavailableError(f"cannot reach the server of the route {self.name}: {str(error).strip()}") from error
+
+
+def connection_options(name: str) -> dict[str, Any]:
+    """Keyword arguments of `psycopg.connect` that every route shares.
+
+    No server-side preparing (before 1.22 PgBouncer hands one client another's prepared statement, silently), and nothing that a
+    session would remember: through transaction pooling the next client would find it. A frozen machine is noticed by
+    TCP within seconds.
+    """
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": None,
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "application_name": f"salespulse {name}",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
+
+
+DASHBOARD_READ = Route("dashboard_read", "dashboard_url", "salespulse_dashboard", pool_setting="dashboard_pool_size")
+DASHBOARD_FALLBACK = Route(
+    "dashboard_fallback", "dashboard_fallback_url", "salespulse_dashboard", pool_setting="dashboard_fallback_pool_size"
+)
+PIPELINE_READ = Route("pipeline_read", "replica_url", "salespulse_reader")
+PIPELINE_WRITE = Route("pipeline_write", "warehouse_url", "salespulse_pipeline")
+SOURCE_WRITE = Route("source_write", "primary_url", "salespulse_pipeline")
+ADMIN = Route("admin", "admin_url", "a role that may create schemas", is_direct=True)
+
+ROUTES = (DASHBOARD_READ, DASHBOARD_FALLBACK, PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, ADMIN)
