@@ -10,6 +10,7 @@ from connect import ReadRouter, Settings, load_settings
 from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
+from dashboard_api.collector import StateCollector
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
 from dashboard_api.request_context import RequestContext
@@ -50,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         metrics=metrics,
     )
-    metrics.gauges(services.gauges)
+    metrics.registry.register(StateCollector(services.reading))
     app = FastAPI(
         title="Salespulse dashboard",
         description=_DESCRIPTION,

@@ -1,12 +1,7 @@
 """What operators see of the API, as Prometheus metrics. No label carries a tenant, a user or a store."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0)
 
@@ -42,19 +37,3 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in the text format."""
         return generate_latest(self.registry)
-
-    def gauges(self, read: Callable[[], dict[str, tuple[str, float]]]) -> None:
-        """Add gauges that are read when asked for: name to (meaning, value)."""
-        self.registry.register(_Read(read))
-
-
-class _Read(Collector):
-    def __init__(self, read: Callable[[], dict[str, tuple[str, float]]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterable[Metric]:
-        for name, (meaning, value) in self._read().items():
-            yield GaugeMetricFamily(name, meaning, value)
-
-    def describe(self) -> Iterable[Any]:
-        return []

@@ -13,6 +13,7 @@ from dashboard_api.answers import Answer, render_csv, render_json
 from dashboard_api.auth import Authenticator
 from dashboard_api.auth.authenticator import Caller
 from dashboard_api.cache import AnswerCache
+from dashboard_api.collector import Reading
 from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Format
 from dashboard_api.metrics import Metrics
@@ -50,21 +51,23 @@ class Services:
         answer = await self.cache.get((caller.tenant_key, question), self.watch.version(caller.tenant_key), make)
         return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))
 
-    def dependencies(self) -> dict[str, Any]:
-        """The state of everything that answers depend on, for `/readyz`."""
-        return {"database": self.router.state()}
+    def reading(self) -> Reading:
+        """The state of everything that answers depend on, for metrics."""
+        return Reading(self.watch.freshness, self.cache.size_bytes, len(self.cache), self.router.state())
 
-    def gauges(self) -> dict[str, tuple[str, float]]:
-        """Figures that are read when `/metrics` is."""
-        freshness = self.watch.freshness
-        return {
-            "salespulse_answer_cache_bytes": ("Memory of the kept answers.", float(self.cache.size_bytes)),
-            "salespulse_answer_cache_entries": ("Kept answers.", float(len(self.cache))),
-            "salespulse_dashboard_staleness_seconds": (
-                "Seconds since the moment that the figures reflect; -1 before the first refresh.",
-                freshness.staleness_s if freshness else -1.0,
-            ),
-        }
+    def dependencies(self) -> dict[str, Any]:
+        """The same for `/readyz`: states and lags; no addresses, no texts of errors."""
+        servers = [
+            {
+                "name": server.name,
+                "is_usable": server.is_usable,
+                "reason": server.reason,
+                "lag_s": server.lag_s,
+                "lag_bytes": server.lag_bytes,
+            }
+            for server in self.router.state().servers
+        ]
+        return {"database": servers}
 
     async def _make(self, tenant_key: int, report: Report[FilterT], asked: FilterT, answer_format: Format) -> Answer:
         started = time.perf_counter()
