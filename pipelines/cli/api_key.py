@@ -10,7 +10,7 @@ from connect import SalespulseError, load_settings
 from connect.routes import PIPELINE_WRITE
 from dashboard_api.auth import hash_api_key, new_api_key
 from dbsql import query
-from pipelines.cli.output import print_json
+from pipelines.cli.root import print_json
 from pipelines.cli.token import find_tenant
 
 

@@ -6,7 +6,7 @@ from connect import SalespulseError, Settings, load_settings
 from connect.routes import PIPELINE_WRITE
 from dashboard_api.auth import issue_token
 from dbsql import query
-from pipelines.cli.output import print_json
+from pipelines.cli.root import print_json
 
 
 class TenantNotFoundError(SalespulseError):
