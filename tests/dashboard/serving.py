@@ -1,0 +1,71 @@
+"""Serve the app as production does, uvicorn with uvloop and httptools, in a thread of the test's process."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from connect import Settings
+from dashboard_api.app import create_app
+from dashboard_api.auth import issue_token
+from dashboard_api.services import Services
+from local_stack.waiting import wait_until
+
+SECRET = SecretStr("a secret of the tests, which has rather more than the 32 characters that are asked for")
+
+
+def token_for(tenant_id: str, **changes: Any) -> str:
+    """A token as the application would issue it."""
+    settings = Settings(jwt_secret=SECRET, _env_file=None)
+    return issue_token(settings, **{"tenant_id": tenant_id, "subject": "someone", **changes})
+
+
+@dataclass
+class Api:
+    """A served app."""
+
+    app: FastAPI
+    url: str
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """A client of its own, with a credential or without."""
+        given = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=given | headers, timeout=20)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample of /metrics; 0 where there is none."""
+        value = self.services.metrics.registry.get_sample_value(name, labels)
+        return 0.0 if value is None else value
+
+
+@contextmanager
+def serve(settings: Settings) -> Iterator[Api]:
+    """Serve until the block ends."""
+    app = create_app(settings)
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), timeout_s=20, what="the API to start", every_s=0.01)
+        assert server.started, "the app's start-up failed"
+        yield Api(app, f"http://127.0.0.1:{listening.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listening.close()
