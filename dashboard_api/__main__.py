@@ -1,12 +1,12 @@
 """Run the API: `python -m dashboard_api`."""
 
+import signal
 import sys
-
-import uvicorn
 
 from connect import SalespulseError, load_settings
 from dashboard_api.app import create_app
 from dashboard_api.logs import set_up_logs
+from dashboard_api.server import make_server
 
 
 def main() -> int:
@@ -14,28 +14,13 @@ def main() -> int:
     set_up_logs()
     try:
         settings = load_settings()
-        app = create_app(settings)
+        server = make_server(create_app(settings), settings)
     except SalespulseError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.api_host,
-            port=settings.api_port,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=4_096,
-            timeout_keep_alive=65,
-            timeout_graceful_shutdown=10,
-        )
-    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn has handlers of its own while it runs; stopped in good order, it raises the signal anew.
+        signal.signal(number, lambda *_: None)
     server.run()
     return 0 if server.started else 3
 

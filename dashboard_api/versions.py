@@ -44,7 +44,8 @@ class VersionWatch:
         self._problem: str | None = None
         self._is_role_checked = False
         self.refusal: NotConfiguredError | None = None
-        self.freshness: Freshness | None = None
+        self._freshness: Freshness | None = None
+        self._ticked_at = clock()
 
     @property
     def is_current(self) -> bool:
@@ -55,6 +56,16 @@ class VersionWatch:
     def problem(self) -> str | None:
         """Why the last look failed; None if it didn't."""
         return self._problem
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """The newest look, with its age as of now, about; None before the first refresh."""
+        known = self._freshness
+        is_late = self._clock() - self._ticked_at > timedelta(seconds=2 * POLL_S)
+        # A look takes long while no server answers; what is known grows old all the same.
+        if known is not None and (is_late or (not known.is_stale and not self.is_current)):
+            self._tick()
+        return self._freshness
 
     def version(self, tenant_key: int) -> datetime:
         """When the tenant's figures last changed, as far as is known; an answer from then or later is still right."""
@@ -77,7 +88,7 @@ class VersionWatch:
             await self._read()
         except NotConfiguredError as error:
             log.error("%s", error)  # noqa: TRY400 - the message says it all; a stack trace would hide it
-            self.refusal, self.freshness = error, None
+            self.refusal, self._freshness = error, None
         except (SalespulseError, psycopg.Error) as error:
             if self._problem is None:
                 log.warning("the state of the figures can't be read: %s", error)
@@ -110,14 +121,15 @@ class VersionWatch:
         self._newest = max(self._versions.values(), default=_EPOCH)
         self._seen_at, self._problem = now, None
         if state is not None:
-            self.freshness = Freshness(state["as_of"], 0.0, is_stale=False)
+            self._freshness = Freshness(state["as_of"], 0.0, is_stale=False)
 
     def _tick(self) -> None:
-        if self.freshness is None:
+        self._ticked_at = self._clock()
+        if self._freshness is None:
             return
-        as_of = self.freshness.as_of
-        staleness_s = max(0.0, (self._clock() - as_of).total_seconds())
-        self.freshness = Freshness(as_of, round(staleness_s, 3), self._is_behind or not self.is_current)
+        as_of = self._freshness.as_of
+        staleness_s = max(0.0, (self._ticked_at - as_of).total_seconds())
+        self._freshness = Freshness(as_of, round(staleness_s, 3), self._is_behind or not self.is_current)
 
 
 async def _check_role(connection: AsyncConnection[dict[str, Any]]) -> None:

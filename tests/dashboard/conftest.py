@@ -62,6 +62,20 @@ class Shop:
         self.installation.wait_for_replay()
         return result
 
+    def sell(self, tenant: str, sale: str) -> None:
+        """Sell two of a product at 10.125, in the tenant's first store, in the middle of the last month."""
+        with self.installation.application() as connection, connection.transaction():
+            connection.execute(
+                "INSERT INTO retail.sales (id, tenant_id, store_id, receipt_number, sold_at)"
+                " VALUES (%s, %s, %s, %s, '2025-06-15 12:00+00')",
+                [sale, tenant, self.stores[tenant][0], sale],
+            )
+            connection.execute(
+                "INSERT INTO retail.sale_items (sale_id, product_id, quantity, unit_price)"
+                " SELECT %s, id, 2, 10.125 FROM retail.products WHERE tenant_id = %s ORDER BY id LIMIT 1",
+                [sale, tenant],
+            )
+
     def query(self, statement: str, *parameters: Any) -> list[Any]:
         """Plain SQL over the application's tables, as the superuser."""
         with self.installation.admin() as connection:

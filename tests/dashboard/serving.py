@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from connect import Settings
 from dashboard_api.app import create_app
 from dashboard_api.auth import issue_token
+from dashboard_api.server import make_server
 from dashboard_api.services import Services
 from local_stack.waiting import wait_until
 
@@ -55,10 +55,7 @@ def serve(settings: Settings) -> Iterator[Api]:
     """Serve until the block ends."""
     app = create_app(settings)
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
+    server = make_server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
