@@ -27,3 +27,7 @@ class NoFreshServerError(UnavailableError):
 
 class TokenError(SalespulseError):
     """A read-your-writes token is not one that this project gave."""
+
+
+class ConnectionBudgetError(SalespulseError):
+    """The pools together could open more connections than a server takes."""

@@ -10,6 +10,8 @@ from connect.servers import Server
 # an outage by half its length.
 _RECONNECT_S = 2.0
 _KEPT_OPEN = 2
+# A server that takes longer to answer BEGIN, and the watcher not at all, hangs.
+ENTERING_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,30 @@ class PoolState:
         return cls(stats.get("pool_size", 0), limit, in_use, stats.get("requests_waiting", 0))
 
 
-def pool_options(server: Server, size: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PoolLimits:
+    """What a pool may do.
+
+    Attributes:
+        size: the most connections.
+        wait_s: how long a reader waits for a free one.
+        hang_s: a connection in use for longer is ended, once its server does not answer the watcher either.
+        prepare_threshold: psycopg's: prepare a statement when it is run for the nth time; None: never.
+    """
+
+    size: int
+    wait_s: float
+    hang_s: float
+    prepare_threshold: int | None = None
+
+
+def pool_options(server: Server, limits: PoolLimits) -> dict[str, Any]:
     """Keyword arguments of `ConnectionPool` and `AsyncConnectionPool`."""
     return {
         "conninfo": server.url,
-        "kwargs": connection_options(f"dashboard {server.name}"),
-        "min_size": min(_KEPT_OPEN, size),
-        "max_size": size,
+        "kwargs": connection_options(f"dashboard {server.name}") | {"prepare_threshold": limits.prepare_threshold},
+        "min_size": min(_KEPT_OPEN, limits.size),
+        "max_size": limits.size,
         "name": f"connect-{server.name}",
         "reconnect_timeout": _RECONNECT_S,
         "open": False,

@@ -90,6 +90,7 @@ def plan_read(guard: ReplicaGuard, budget: TokenBucket, request: ReadRequest, cl
     failed: set[str] = set()
     found = yield from _ask_fresh(guard, request, clock, problems, failed)
     found = found or (yield from _ask_primary(guard, budget, clock, problems))
+    found = found or (yield from _ask_promoted(guard, budget, request, clock, problems))
     found = found or (yield from _ask_stale(guard, request, problems, failed))
     if found is not None:
         return found
@@ -114,7 +115,7 @@ def _ask_fresh(
 ) -> Generator[Step, Answer, Found | None]:
     give_up_at = clock() + request.token_wait_s
     for server in guard.fresh_order(request.max_staleness_s, clock()):
-        if request.token is not None and not guard.is_comparable(server, request.token.timeline):
+        if request.token is not None and not guard.is_comparable(server, request.token.timeline, clock()):
             problems[server.name] = "on another timeline than the token"
             continue
         pause_s = _FIRST_PAUSE_S
@@ -158,6 +159,27 @@ def _ask_primary(
         problems[PRIMARY] = "in recovery, so not the primary"
     else:
         return Found(guard.primary, 0.0, is_stale=False, is_fallback=True)
+    return None
+
+
+def _ask_promoted(
+    guard: ReplicaGuard,
+    budget: TokenBucket,
+    request: ReadRequest,
+    clock: Callable[[], float],
+    problems: dict[str, str],
+) -> Generator[Step, Answer, Found | None]:
+    """Ask a former replica that was promoted while the primary is away: maybe the new primary, so within the budget."""
+    if request.token is not None or not request.allow_stale:
+        return None
+    for server in guard.promoted():
+        if not budget.take(clock()):
+            problems[server.name] = "promoted, and the budget of reads on a primary is used up"
+            return None
+        answer = yield Enter(server, wants_position=False)
+        if isinstance(answer, Glimpse):
+            return Found(server, guard.staleness_s(server, answer), is_stale=True, is_fallback=True)
+        problems[server.name] = str(answer)
     return None
 
 

@@ -45,18 +45,15 @@ class ReadRouter(RouterBase):
         """Open the pools and begin to watch; returns when each server was looked at, or after three seconds.
 
         A server that is away is no error: the router takes it in as soon as it is back.
+
+        Raises:
+            ConnectionBudgetError: the pools of all routes don't fit into a server.
         """
         self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._check)
         for server in self._servers:
-            pool = AsyncServerPool(
-                server,
-                size=self._pool_size(server),
-                wait_s=self._settings.dashboard_pool_wait_seconds,
-                hang_s=self._settings.dashboard_statement_timeout_seconds + 1,
-                clock=self._clock,
-            )
-            self._pools[server.name] = pool
-            await pool.open()
+            self._pools[server.name] = AsyncServerPool(server, self._pool_limits(server), self._clock)
+            await self._pools[server.name].open()
         self._watcher.start()
         await asyncio.to_thread(self._watcher.wait_for_first_looks, FIRST_LOOKS_S)
 
@@ -172,7 +169,7 @@ class ReadRouter(RouterBase):
             try:
                 seen = await self._enter(connection, step, scope)
             except psycopg.OperationalError as error:
-                if is_last or not is_worth_retrying(error):
+                if is_last or not is_worth_retrying(error) or not self.guard.is_reachable(step.server):
                     await pool.release(connection)
                     return error, None
                 await pool.discard(connection)
@@ -203,6 +200,8 @@ class ReadRouter(RouterBase):
         pool = self._pools[server.name]
         if not self.guard.is_reachable(server):
             pool.abort_hung()
+            if self.guard.needs_cleaning(server):
+                pool.park()
         elif self.guard.needs_cleaning(server) and server.name not in self._cleaning:
             self._cleaning[server.name] = asyncio.create_task(self._clean(server, pool))
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connect.server_record import (
+    BEHIND,
     LATE,
     NO_ANSWER,
     NOT_IN_RECOVERY,
@@ -131,6 +132,20 @@ class ReplicaGuard:
             ]
             return [record.server for record in sorted(usable, key=age)]
 
+    def promoted(self) -> list[Server]:
+        """Give the former replicas that take writes now, while the primary is away: after a failover one of them is it.
+
+        Until the URLs say so nobody can tell, so what they show counts as stale.
+        """
+        with self._lock:
+            if self._primary is not None and self._primary.is_reachable:
+                return []
+            return [
+                record.server
+                for record in self._replicas.values()
+                if record.reason == NOT_IN_RECOVERY and not record.has_suspect_connections
+            ]
+
     def primary_is_usable(self) -> bool:
         """Whether there is a primary and nothing says that it is away."""
         with self._lock:
@@ -142,12 +157,21 @@ class ReplicaGuard:
             sighting = self._record(server).sighting
             return sighting is None or sighting.has_heartbeat
 
-    def is_comparable(self, server: Server, timeline: int) -> bool:
-        """Whether a position of this timeline can be compared with the replica's."""
+    def is_comparable(self, server: Server, timeline: int, now: float) -> bool:
+        """Whether a position of this timeline can be compared with the replica's.
+
+        While the primary is away, the replica may have followed a promotion that nobody told us of: then only if its last
+        heartbeat is one that this primary wrote.
+        """
         with self._lock:
-            known = self._primary.sighting if self._primary is not None else None
-            known = known or self._record(server).sighting
-            return known is not None and known.timeline == timeline
+            sighting = self._record(server).sighting
+            if sighting is None or sighting.timeline > timeline:
+                return False
+            primary = self._primary
+            if primary is None or primary.sighting is None:
+                return sighting.timeline == timeline
+            is_vouched = primary.is_checked(now, self.limits.check_valid_s) or primary.wrote(sighting.beat_at)
+            return primary.sighting.timeline == timeline and is_vouched
 
     def staleness_s(self, server: Server, glimpse: Glimpse) -> float | None:
         """Bound the age of what a snapshot shows, in seconds; None when nothing bounds it.
@@ -193,7 +217,7 @@ class ReplicaGuard:
             reason, detail = _foreignness(record, sighting, primary.sighting)
             lag_bytes = record.lag_bytes(primary)
             if not reason and lag_bytes is not None and lag_bytes > self.limits.max_lag_bytes:
-                reason, detail = LATE, f"{lag_bytes} bytes behind"
+                reason, detail = BEHIND, f"{lag_bytes} bytes"
             if reason:
                 return reason, detail
         lag_s = record.staleness_s(sighting, primary)

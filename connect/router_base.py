@@ -1,13 +1,16 @@
 """What the async and the sync router share: the settings turned into servers, guard, budget and watcher; states."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from connect.errors import SettingsError
-from connect.pool_options import PoolState
+from connect.budget import check_connection_budget
+from connect.errors import SettingsError, UnavailableError
+from connect.pool_options import PoolLimits, PoolState
+from connect.pooler_probe import probe_preparing
 from connect.read import Scope
 from connect.read_plan import Found, ReadRequest
 from connect.replica_guard import GuardLimits, ReplicaGuard
@@ -19,6 +22,11 @@ from connect.tokens import ReadToken
 from connect.watcher import Watcher
 
 FIRST_LOOKS_S = 3.0
+PREPARING = "on"
+# psycopg's own default.
+_PREPARE_AFTER = 5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,14 @@ class RouterState:
         servers: the replicas and the primary, as the guard sees them.
         pools: by the server's name.
         fallback_budget: reads that may go to the primary right now.
+        preparing: by the server's name: `on`, `off`, or why it was refused.
         reads: how many reads ended how, since the start: `fresh`, `fallback`, `stale`, `refused`.
     """
 
     servers: tuple[ServerState, ...]
     pools: Mapping[str, PoolState]
     fallback_budget: float
+    preparing: Mapping[str, str]
     reads: Mapping[str, int]
 
     @property
@@ -84,6 +94,7 @@ class RouterBase:
             per_second=settings.dashboard_fallback_reads_per_second, burst=settings.dashboard_fallback_burst
         )
         self._watcher = Watcher(self.guard, on_look=self._looked_at, every_s=watch_every_s, clock=self._clock)
+        self._preparing = {server.name: "off" for server in self._servers}
         self._reads: Counter[str] = Counter(fresh=0, fallback=0, stale=0, refused=0)
 
     @property
@@ -91,12 +102,24 @@ class RouterBase:
         primary = (self.guard.primary,) if self.guard.primary is not None else ()
         return (*self.guard.replicas, *primary)
 
-    def _pool_size(self, server: Server) -> int:
+    def _check(self) -> None:
+        """See that the pools fit into the servers, and whether preparing is safe, where it is wanted."""
+        check_connection_budget(self._settings)
+        for server in self._servers if self._settings.dashboard_prepare_statements else ():
+            self._preparing[server.name] = _probe(server)
+
+    def _pool_limits(self, server: Server) -> PoolLimits:
         is_primary = server is self.guard.primary
-        return self._settings.dashboard_fallback_pool_size if is_primary else self._settings.dashboard_pool_size
+        settings = self._settings
+        return PoolLimits(
+            size=settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size,
+            wait_s=settings.dashboard_pool_wait_seconds,
+            hang_s=settings.dashboard_statement_timeout_seconds + 1,
+            prepare_threshold=_PREPARE_AFTER if self._preparing[server.name] == PREPARING else None,
+        )
 
     def _request(self, max_staleness_s: float | None, token: str | None, *, allow_stale: bool) -> ReadRequest:
-        bound = self._settings.dashboard_max_staleness_seconds if max_staleness_s is None else max_staleness_s
+        bound = self.guard.limits.max_staleness_s if max_staleness_s is None else max_staleness_s
         return ReadRequest(
             max_staleness_s=bound,
             token=None if token is None else ReadToken.decode(token),
@@ -119,4 +142,19 @@ class RouterBase:
 
     def _state(self, pools: Mapping[str, PoolState]) -> RouterState:
         now = self._clock()
-        return RouterState(self.guard.states(now), pools, self.budget.level(now), dict(self._reads))
+        return RouterState(
+            self.guard.states(now), pools, self.budget.level(now), dict(self._preparing), dict(self._reads)
+        )
+
+
+def _probe(server: Server) -> str:
+    try:
+        result = probe_preparing(server.url)
+    except UnavailableError as error:
+        reason = str(error)
+    else:
+        if result.is_safe:
+            return PREPARING
+        reason = result.reason
+    _log.warning("statements are not prepared on %s, because two clients showed a fault: %s", server.name, reason)
+    return f"refused: {reason}"

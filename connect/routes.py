@@ -29,14 +29,16 @@ class Route:
         setting: the field of `Settings` that holds the URL.
         role: the role that the URL is expected to log in as.
         is_direct: not through a transaction pooler: DDL, LISTEN, session state.
-        pool_setting: the field that holds the pool's size per process; None: single connections, opened for a run.
+        size_setting: the field that holds the most connections of one process; None: one at a time.
+        is_per_process: whether each process that serves dashboards has as many of its own.
     """
 
     name: str
     setting: str
     role: str
     is_direct: bool = False
-    pool_setting: str | None = None
+    size_setting: str | None = None
+    is_per_process: bool = False
 
     def url(self, settings: Settings) -> str:
         """Give the URL, a secret.
@@ -46,9 +48,10 @@ class Route:
         """
         return settings.url(self.setting)
 
-    def pool_size(self, settings: Settings) -> int:
-        """Give the most connections that one process opens on this route."""
-        return 1 if self.pool_setting is None else int(getattr(settings, self.pool_setting))
+    def most_connections(self, settings: Settings) -> int:
+        """Give the most connections that all processes together open on this route."""
+        each = 1 if self.size_setting is None else int(getattr(settings, self.size_setting))
+        return each * (settings.dashboard_processes if self.is_per_process else 1)
 
     def connect(self, settings: Settings) -> Connection:
         """Open one connection: autocommit, rows as dictionaries, fit for a transaction pooler.
@@ -57,10 +60,19 @@ class Route:
             SettingsError: the URL is not set.
             UnavailableError: the server can't be reached or refuses.
         """
-        try:
-            return psycopg.connect(self.url(settings), **connection_options(self.name))
-        except psycopg.OperationalError as error:
-            raise UnavailableError(f"cannot reach the server of the route {self.name}: {str(error).strip()}") from error
+        return connect_url(self.url(settings), self.name)
+
+
+def connect_url(url: str, name: str) -> Connection:
+    """Open one connection as `Route.connect` does, to a URL that no route names.
+
+    Raises:
+        UnavailableError: the server can't be reached or refuses.
+    """
+    try:
+        return psycopg.connect(url, **connection_options(name))
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"cannot reach the {name} server: {str(error).strip()}") from error
 
 
 def connection_options(name: str) -> dict[str, Any]:
@@ -83,13 +95,23 @@ def connection_options(name: str) -> dict[str, Any]:
     }
 
 
-DASHBOARD_READ = Route("dashboard_read", "dashboard_url", "salespulse_dashboard", pool_setting="dashboard_pool_size")
-DASHBOARD_FALLBACK = Route(
-    "dashboard_fallback", "dashboard_fallback_url", "salespulse_dashboard", pool_setting="dashboard_fallback_pool_size"
-)
-PIPELINE_READ = Route("pipeline_read", "replica_url", "salespulse_reader")
-PIPELINE_WRITE = Route("pipeline_write", "warehouse_url", "salespulse_pipeline")
-SOURCE_WRITE = Route("source_write", "primary_url", "salespulse_pipeline")
-ADMIN = Route("admin", "admin_url", "a role that may create schemas", is_direct=True)
+_DASHBOARD = "salespulse_dashboard"
+_PIPELINE = "salespulse_pipeline"
 
-ROUTES = (DASHBOARD_READ, DASHBOARD_FALLBACK, PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, ADMIN)
+DASHBOARD_READ = Route(
+    "dashboard_read", "dashboard_url", _DASHBOARD, size_setting="dashboard_pool_size", is_per_process=True
+)
+DASHBOARD_FALLBACK = Route(
+    "dashboard_fallback",
+    "dashboard_fallback_url",
+    _DASHBOARD,
+    size_setting="dashboard_fallback_pool_size",
+    is_per_process=True,
+)
+PIPELINE_READ = Route("pipeline_read", "replica_url", "salespulse_reader", size_setting="pipeline_connections")
+PIPELINE_WRITE = Route("pipeline_write", "warehouse_url", _PIPELINE, size_setting="pipeline_connections")
+SOURCE_WRITE = Route("source_write", "primary_url", _PIPELINE, size_setting="pipeline_connections")
+DAGSTER = Route("dagster", "dagster_url", "Dagster's own", size_setting="dagster_connections")
+ADMIN = Route("admin", "admin_url", "one that may create schemas and roles", is_direct=True)
+
+ROUTES = (DASHBOARD_READ, DASHBOARD_FALLBACK, PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, DAGSTER, ADMIN)

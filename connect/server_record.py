@@ -12,12 +12,14 @@ _HISTORY = 1200
 _BEATS = 64
 
 LATE = "late"
+BEHIND = "too far behind"
 UNREACHABLE = "unreachable"
 NO_ANSWER = "no answer in time"
 NOT_IN_RECOVERY = "not in recovery"
 OTHER_CLUSTER = "other cluster"
 WRONG_TIMELINE = "wrong timeline"
 NOT_CHECKED = "not checked yet"
+PROBATION = "good again, but not for long enough"
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class ReplicaRecord:
         self.reason = NOT_CHECKED
         self.detail = ""
         self.has_suspect_connections = False
+        self.is_reachable = True
         self._good_looks = 0
         self._was_ejected = False
         self._proven_timeline: tuple[int, int] | None = None
@@ -185,6 +188,7 @@ class ReplicaRecord:
     def saw(self, sighting: Sighting, primary: PrimaryRecord | None) -> None:
         """Take in a look; whether it is a good one is the guard's to say."""
         self.sighting = sighting
+        self.is_reachable = True
         if primary is not None and primary.sighting is not None and primary.wrote(sighting.beat_at):
             self._proven_timeline = (primary.sighting.system_identifier, primary.sighting.timeline)
 
@@ -196,10 +200,10 @@ class ReplicaRecord:
         """
         if self.sighting is None:
             return False
-        return self.sighting.timeline == primary.timeline or self._proven_timeline == (
-            primary.system_identifier,
-            primary.timeline,
-        )
+        if self.sighting.timeline == primary.timeline:
+            return True
+        is_proven = self._proven_timeline == (primary.system_identifier, primary.timeline)
+        return is_proven and self.sighting.timeline < primary.timeline
 
     def good(self, readmit_after: int) -> None:
         """Count a good look, and admit when it was enough of them."""
@@ -208,6 +212,8 @@ class ReplicaRecord:
         if enough and not self.has_suspect_connections:
             self.is_admitted = True
             self.reason = self.detail = ""
+        elif not self.is_admitted:
+            self.reason = PROBATION
 
     def eject(self, reason: str, detail: str) -> None:
         """Read it no more, from now on."""
@@ -215,14 +221,10 @@ class ReplicaRecord:
         self._was_ejected = True
         self._good_looks = 0
         self.reason, self.detail = reason, detail
+        self.is_reachable = reason not in {UNREACHABLE, NO_ANSWER}
         # A slow replica's connections are sound; any other fault may have killed them or changed what they lead to.
-        if reason not in {LATE, NO_ANSWER}:
+        if reason not in {LATE, BEHIND, NO_ANSWER}:
             self.has_suspect_connections = True
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether the last look was answered."""
-        return self.reason not in {UNREACHABLE, NO_ANSWER}
 
     def is_checked(self, now: float, valid_s: float) -> bool:
         """Whether the last look is recent and was answered."""

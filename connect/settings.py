@@ -89,7 +89,11 @@ class Settings(BaseSettings):
         10_000, ge=1, le=1_000_000, description="sales and returns applied in one warehouse transaction at most"
     )
     drain_seconds: float = Field(
-        0.0, ge=0, le=3600, description="how long a refresh run keeps looking for new changes before it ends"
+        5.0,
+        ge=0,
+        le=3600,
+        description="how long a refresh run of Dagster keeps looking for new changes before it ends; sensor ticks are 5 s "
+        "apart, so this long a run bridges them",
     )
     lock_wait_seconds: float = Field(
         30.0, ge=0, description="how long a refresh waits for another one to finish before it gives up"
@@ -103,10 +107,10 @@ class Settings(BaseSettings):
         date(2010, 12, 1), description="first month that can be backfilled by partition, as a date within it"
     )
     event_keep_days: float = Field(
-        3.0, gt=0, description="Dagster's log rows other than asset events go this long after their run has ended"
+        1.0, gt=0, description="Dagster's log rows other than asset events go this long after their run has ended"
     )
     run_keep_days: float = Field(
-        14.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
+        3.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
     )
 
     api_host: str = Field("127.0.0.1", description="address that the dashboard API listens on")
@@ -140,6 +144,25 @@ class Settings(BaseSettings):
     )
     dashboard_max_lag_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="a replica further behind the primary than this is not read"
+    )
+    dashboard_processes: int = Field(
+        1, ge=1, le=256, description="processes that serve dashboards, each with pools of its own"
+    )
+    dashboard_prepare_statements: bool = Field(
+        default=False,
+        description="prepare dashboard statements on the server, where a probe at start-up shows that it is safe",
+    )
+    pipeline_connections: int = Field(
+        8,
+        ge=1,
+        le=500,
+        description="connections that all pipeline runs together open to one server, at most, per route",
+    )
+    dagster_connections: int = Field(35, ge=1, le=500, description="connections to Dagster's storage, at most")
+    pooler_pool_size: int | None = Field(
+        None,
+        ge=1,
+        description="server connections that the pooler opens for one route, at most; bounds each pooled route",
     )
     dashboard_pool_size: int = Field(10, ge=1, le=500, description="connections to each replica, of one process")
     dashboard_fallback_pool_size: int = Field(4, ge=1, le=500, description="connections to the primary, of one process")

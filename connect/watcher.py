@@ -5,18 +5,23 @@ loop in it, so that a server which hangs delays no look at another.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 import psycopg
 
+from connect.aborting import abort
+from connect.errors import UnavailableError
 from connect.positions import parse_lsn
 from connect.replica_guard import ReplicaGuard
 from connect.routes import AsyncConnection, connection_options
 from connect.server_record import Sighting
 from connect.servers import Server
 from dbsql import query
+
+_log = logging.getLogger(__name__)
 
 Listener = Callable[[Server], None]
 
@@ -74,7 +79,9 @@ class Watcher:
         primary = [self._guard.primary] if self._guard.primary is not None else []
         servers = [*primary, *self._guard.replicas]
         self._unseen = len(servers)
-        tasks = [asyncio.create_task(self._watch(server)) for server in servers]
+        tasks = [asyncio.create_task(self._watch(server), name=server.name) for server in servers]
+        for task in tasks:
+            task.add_done_callback(_report)
         await self._stopping.wait()
         for task in tasks:
             task.cancel()
@@ -87,11 +94,11 @@ class Watcher:
             while True:
                 started = self._clock()
                 try:
-                    async with asyncio.timeout(self._guard.limits.check_valid_s):
-                        if connection is None:
+                    if connection is None:
+                        async with asyncio.timeout(self._guard.limits.check_valid_s):
                             connection = await _connect(server)
-                        sighting = await look(connection, self._clock)
-                except (psycopg.Error, OSError, TimeoutError) as error:
+                    sighting = await self._look(connection)
+                except (psycopg.Error, OSError, TimeoutError, UnavailableError) as error:
                     is_timeout = isinstance(error, TimeoutError)
                     self._guard.missed(server, str(error).strip() or "no answer in time", is_timeout=is_timeout)
                     if connection is not None:
@@ -109,6 +116,25 @@ class Watcher:
         finally:
             if connection is not None:
                 await connection.close()
+
+    async def _look(self, connection: AsyncConnection) -> Sighting:
+        is_hung = False
+
+        def give_up() -> None:
+            nonlocal is_hung
+            is_hung = True
+            abort(connection)
+
+        # Being cancelled, psycopg would ask the server that hangs to cancel, and wait for that.
+        timer = asyncio.get_running_loop().call_later(self._guard.limits.check_valid_s, give_up)
+        try:
+            return await look(connection, self._clock)
+        except psycopg.OperationalError:
+            if is_hung:
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
 
 
 async def look(connection: AsyncConnection, clock: Callable[[], float]) -> Sighting:
@@ -140,3 +166,9 @@ async def look(connection: AsyncConnection, clock: Callable[[], float]) -> Sight
 
 async def _connect(server: Server) -> AsyncConnection:
     return await psycopg.AsyncConnection.connect(server.direct_url, **connection_options(f"watch {server.name}"))
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    # Its server counts as unchecked from now on, so reads go elsewhere; somebody has to know why.
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("%s is not watched any more", task.get_name(), exc_info=error)

@@ -30,7 +30,7 @@ _CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserve
 _PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
 
 _PROJECT = Path(__file__).parents[1]
-_INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
+_INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 
 
 def pick_ports(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
@@ -174,6 +174,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
             ],
             stage=3,
             port=code_port,
+            begins_early=True,
             environment=environment,
         ),
         Program(

@@ -74,6 +74,8 @@ class Program:
     user: str | None = None
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
+    # A program that needs no other to begin (it loads code for seconds) starts at once, and is waited for in its stage.
+    begins_early: bool = False
     # Whether the children get the stop signal too; off where the parent stops them in an order of its own.
     stops_as_group: bool = False
     ready_timeout_s: float = 60

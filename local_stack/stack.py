@@ -5,10 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from connect import Settings, load_settings
-from connect.settings import STACK_FILE
 from local_stack.account import Account, server_account
 from local_stack.credentials import DAGSTER_ROLE, load_credentials
 from local_stack.dagster_home import install_dagster_home
@@ -26,12 +23,13 @@ from local_stack.plan import (
     server_programs,
     stack_urls,
 )
-from local_stack.ports import LOOPBACK, is_free
+from local_stack.ports import is_free
 from local_stack.postgres_binaries import cache_directory, find_binaries
 from local_stack.postgres_cluster import Cluster, Passwords, server_url
 from local_stack.processes import listens
 from local_stack.programs import Program, render_config
 from local_stack.redis_server import configure_redis, find_redis, redis_url
+from local_stack.stack_file import given_settings, given_urls, write_stack_file
 from local_stack.standby import make_clusters, repair_standby
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
@@ -134,6 +132,9 @@ class _Upward:
         ]
         self._timed("PostgreSQL's data", lambda: self._make_clusters(parts))
         self._supervise(programs)
+        for program in programs:
+            if program.begins_early:
+                self._start_program(program)
         self._timed("PostgreSQL", lambda: self._start_postgres(programs, parts))
         self._timed("servers", lambda: self._start(programs, stages=(1, 2)))
         if migrate is not None:
@@ -146,8 +147,13 @@ class _Upward:
         layout, options = self._layout, self._options
         account, credentials = self._account, load_credentials(layout.credentials)
         ports = pick_ports(layout.ports, holds=self._holds)
-        given = _given_settings(layout)
+        given = given_settings(layout, credentials)
         runs_postgres = given.admin_url is None and given.primary_url is None
+        if not runs_postgres and given.dagster_url is None:
+            raise StackError(
+                "PostgreSQL is given by URL, so Dagster's database must be too: create a database for it there, "
+                "with a role that owns it, and set SALESPULSE_DAGSTER_URL"
+            )
         passwords = Passwords(credentials.superuser, credentials.replication)
         clusters = self._clusters(ports, passwords) if runs_postgres else None
         pgbouncer = find_pgbouncer(account) if runs_postgres else None
@@ -155,7 +161,8 @@ class _Upward:
             self._say("PgBouncer is not installed: connections are bounded by each process's own pool only")
         own_redis = redis_url(ports["redis"], credentials.redis) if given.redis_url is None else None
         urls = stack_urls(ports, credentials, postgres=runs_postgres, redis_url=own_redis, pooled=pgbouncer is not None)
-        _write_stack_file(layout, {**urls, **_given_urls(given)}, ports, with_ui=options.with_ui)
+        ui_port = ports["webserver"] if options.with_ui else None
+        write_stack_file(layout, {**urls, **given_urls(given)}, ui_port=ui_port)
         settings = load_settings(data_dir=layout.root)
         both = poolers(ports=ports, application_database=APPLICATION_DATABASE, dagster_database=DAGSTER_DATABASE)
         alias = server_url(ports["pgbouncer_pipeline"], "dagster_ui", DAGSTER_ROLE, credentials.roles[DAGSTER_ROLE])
@@ -280,38 +287,3 @@ class _Upward:
         began = time.monotonic()
         work()
         self._seconds[step] = round(time.monotonic() - began, 3)
-
-
-def _given_settings(layout: Layout) -> Settings:
-    """The settings that somebody gave, without what an earlier `up` wrote."""
-    written = dotenv_values(layout.root / STACK_FILE)
-    given = load_settings(data_dir=layout.root / "servers" / "none")
-    own = {
-        name: None
-        for name in given.model_fields_set
-        if name.endswith("_url") and _plain(given, name) == written.get(f"SALESPULSE_{name.upper()}")
-    }
-    return given.model_copy(update=own)
-
-
-def _given_urls(given: Settings) -> dict[str, str]:
-    named = (name for name in type(given).model_fields if name.endswith("_url") and getattr(given, name) is not None)
-    return {name: _plain(given, name) for name in named}
-
-
-def _plain(settings: Settings, name: str) -> str:
-    value = getattr(settings, name)
-    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)
-
-
-def _write_stack_file(layout: Layout, urls: Mapping[str, str], ports: Mapping[str, int], *, with_ui: bool) -> None:
-    entries = dict(urls) | {"dagster_home": str(layout.dagster_home)}
-    if with_ui:
-        entries["dagster_webserver_url"] = f"http://{LOOPBACK}:{ports['webserver']}"
-    lines = ["# Written by `salespulse up`; read by every command run with this data directory.\n"]
-    lines += [f"SALESPULSE_{name.upper()}={_quoted(value)}\n" for name, value in sorted(entries.items())]
-    write_private(layout.root / STACK_FILE, "".join(lines))
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

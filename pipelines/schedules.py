@@ -53,7 +53,7 @@ def verify_history_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequ
     config = {"from_date": first.isoformat(), "to_date": last.isoformat()}
     return dg.RunRequest(
         run_key=f"{context.scheduled_execution_time.date()} {first:%Y-%m}",
-        run_config={"ops": {"fact_document_verification": {"config": config}}},
+        run_config={"ops": {"verification": {"config": config}}},
         tags={"salespulse/month": f"{first:%Y-%m}"},
     )
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from dbsql import query
 from pipelines.assets.failures import failures_explained
 from pipelines.assets.observe import observe_assets
 from pipelines.jobs import refresh_job
@@ -22,8 +23,10 @@ from pipelines.tags import DRAINS_TAGS
 LOOK_EVERY_S = 0.25
 TICK_S = 20.0
 OBSERVE_EVERY_S = 60.0
-# The same changes still pending this long after the run that was to apply them: it failed, so another one is asked for.
-ASK_AGAIN_S = 60.0
+# The same changes still pending this long after the run that was to apply them: it failed, so another one is asked for;
+# after twice as long the next time, and so on up to the schedule's ten minutes.
+ASK_AGAIN_S = 15.0
+ASK_AGAIN_AT_MOST_S = 600.0
 
 IN_PROGRESS = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
@@ -64,6 +67,8 @@ def name_pending(observation: SourceObservation) -> str | None:
     A change is applied once, so two different sets of pending changes have different names. The queue's length may come
     again, hence the moment up to which the facts are exact, which moves on only when all is applied.
     """
+    if not observation.is_pending:
+        return None
     if observation.as_of is None:
         return "first refresh"
     parts = []
@@ -89,7 +94,8 @@ def next_request(
     if pending is None:
         return None
     is_known = pending == cursor.pending
-    if (is_known and now_s - cursor.requested_s < ASK_AGAIN_S) or is_draining():
+    patience_s = min(ASK_AGAIN_S * 2 ** (cursor.attempt - 1), ASK_AGAIN_AT_MOST_S)
+    if (is_known and now_s - cursor.requested_s < patience_s) or is_draining():
         return None
     attempt = cursor.attempt + 1 if is_known else 1
     return Cursor(pending=pending, attempt=attempt, requested_s=now_s, observed_s=cursor.observed_s)
@@ -150,6 +156,8 @@ def refresh_sensor(
 ) -> dg.SensorResult:
     """See `tick`."""
     with failures_explained("looking for changes"), open_routes(replica, warehouse, primary) as connections:
+        if not connections.replica.execute(query("source.list_views")).fetchall():
+            return dg.SensorResult(skip_reason="no application is mapped yet: run `salespulse source install`")
         return tick(connections, Cursor.parse(context.cursor), is_draining=lambda: is_draining(context.instance))
 
 

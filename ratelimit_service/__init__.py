@@ -1,1 +1,43 @@
-"""A rate limiter to import, its middleware, and the job-status store. Imports nothing of the pipelines."""
+"""A rate limiter to import, its middleware, and the job-status store. Imports nothing of the pipelines.
+
+Policies are values (`Policy`, `Limit`); a `Limiter` or `AsyncLimiter` decides by them in one script call to Redis.
+`docs/ratelimit.md` begins with how to choose an algorithm.
+"""
+
+from ratelimit_service.async_limiter import AsyncLimiter
+from ratelimit_service.decision import Decision, LimitState
+from ratelimit_service.errors import PolicyError, PolicyFileError, RateLimitedError, RateLimitError, UsageError
+from ratelimit_service.limiter import Limiter
+from ratelimit_service.limits import Algorithm, Limit
+from ratelimit_service.options import Options
+from ratelimit_service.policy import OnOutage, Policy, PolicySet
+from ratelimit_service.policy_file import load_policies, parse_policies
+from ratelimit_service.policy_store import FileSource, PolicyWatcher, RedisSource, publish_policies
+from ratelimit_service.requests import CheckRequest
+from ratelimit_service.slots import Slot
+
+__all__ = [
+    "Algorithm",
+    "AsyncLimiter",
+    "CheckRequest",
+    "Decision",
+    "FileSource",
+    "Limit",
+    "LimitState",
+    "Limiter",
+    "OnOutage",
+    "Options",
+    "Policy",
+    "PolicyError",
+    "PolicyFileError",
+    "PolicySet",
+    "PolicyWatcher",
+    "RateLimitError",
+    "RateLimitedError",
+    "RedisSource",
+    "Slot",
+    "UsageError",
+    "load_policies",
+    "parse_policies",
+    "publish_policies",
+]

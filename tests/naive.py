@@ -150,15 +150,15 @@ _QUERIES = {
 }
 
 
-def naive_rollups(connection: Connection[Any]) -> dict[str, Rollup]:
+def naive_rollups(connection: Connection[Any], *, schema: str = "retail") -> dict[str, Rollup]:
     """Every rollup as key -> values, columns as in `COLUMNS`; in one snapshot when the caller's transaction has one."""
-    return {name: naive_rollup(connection, name) for name in _QUERIES}
+    return {name: naive_rollup(connection, name, schema=schema) for name in _QUERIES}
 
 
-def naive_rollup(connection: Connection[Any], name: str) -> Rollup:
-    """One rollup as key -> values, columns as in `COLUMNS[name]`."""
+def naive_rollup(connection: Connection[Any], name: str, *, schema: str = "retail") -> Rollup:
+    """One rollup as key -> values, columns as in `COLUMNS[name]`; from a schema with tables (or views) like retail's."""
     width = len(COLUMNS[name][0])
-    rows = connection.execute(_QUERIES[name].encode())
+    rows = connection.execute(_QUERIES[name].replace("retail.", f"{schema}.").encode())
     return {tuple(row[:width]): tuple(row[width:]) for row in rows}
 
 

@@ -38,3 +38,9 @@ def natural_rollup(connection: Connection[Any], name: str) -> Rollup:
 def natural_rollups(connection: Connection[Any]) -> dict[str, Rollup]:
     """Every rollup."""
     return {name: natural_rollup(connection, name) for name in COLUMNS}
+
+
+def quarantined(connection: Connection[Any]) -> Rollup:
+    """The documents in quarantine, as (kind, natural key) -> ()."""
+    rows = connection.execute("SELECT document_kind, document_id FROM salespulse.quarantined_document").fetchall()
+    return {tuple(row): () for row in rows}

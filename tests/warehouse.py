@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -26,7 +27,7 @@ from pipelines.refresh.connections import Connection, connect_route
 from pipelines.source import SourceMapping, install_source, load_mapping
 from retail_app import install_application
 from tests.naive import Rollup, differences, naive_rollups
-from tests.natural import natural_rollups
+from tests.natural import natural_rollups, quarantined
 from tests.servers import Database, fresh_database
 
 Plain = psycopg.Connection[tuple[Any, ...]]
@@ -50,6 +51,10 @@ class Installation:
     passwords: dict[str, str] = field(repr=False)
     _open: ExitStack = field(default_factory=ExitStack, repr=False)
     _watch: tuple[Plain, Plain] | None = field(default=None, repr=False)
+
+    @property
+    def source_name(self) -> str:
+        return self.mapping.name
 
     @property
     def pair(self) -> PostgresPair:
@@ -86,9 +91,7 @@ class Installation:
 
     def wait_for_replay(self) -> None:
         """Return when the standby shows everything that is committed now."""
-        if self._watch is None:
-            self._watch = self.admin(), self.admin(server=self.pair.standby)
-        primary, standby = self._watch
+        primary, standby = self._watched()
         target = one(primary, "SELECT pg_current_wal_flush_lsn()::text")
         wait_until(
             lambda: one(standby, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target),
@@ -97,16 +100,30 @@ class Installation:
             every_s=0.002,
         )
 
-    def rollup_errors(self, expected: dict[str, Rollup] | None = None) -> dict[str, Any]:
-        """Rows in which the rollups differ from plain SQL over the application's tables, by rollup; empty if exact."""
-        if self._watch is None:
-            self._watch = self.admin(), self.admin(server=self.pair.standby)
-        primary = self._watch[0]
-        expected = naive_rollups(primary) if expected is None else expected
-        found = natural_rollups(primary)
+    def truth(self) -> dict[str, Rollup]:
+        """What the rollups, and the quarantine, must hold now: plain SQL over the application's tables."""
+        primary = self._watched()[0]
+        if one(primary, "SELECT to_regnamespace('truth') IS NULL"):
+            return {**naive_rollups(primary), "quarantine": {}}
+        waiting = primary.execute("SELECT kind, id FROM truth.quarantined").fetchall()
+        return {**naive_rollups(primary, schema="truth"), "quarantine": {tuple(row): () for row in waiting}}
+
+    def rollup_errors(self, expected: dict[str, Rollup] | None = None, *, warehouse: Plain | None = None) -> Any:
+        """Rows in which the rollups (or the quarantine) differ from the truth, by rollup; empty if exact.
+
+        The warehouse is this database unless a connection to another one is given.
+        """
+        expected = self.truth() if expected is None else expected
+        warehouse = warehouse or self._watched()[0]
+        found = {**natural_rollups(warehouse), "quarantine": quarantined(warehouse)}
         assert expected.keys() == found.keys()
         wrong = {name: differences(expected[name], found[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}
+
+    def _watched(self) -> tuple[Plain, Plain]:
+        if self._watch is None:
+            self._watch = self.admin(), self.admin(server=self.pair.standby)
+        return self._watch
 
     def close(self) -> None:
         """Close every connection that was made here."""
@@ -173,17 +190,48 @@ def role_passwords(postgres_pair: PostgresPair) -> dict[str, str]:
         return set_up_roles(connection)
 
 
+def make_retail_template(pair: PostgresPair, mapping: SourceMapping, passwords: dict[str, str]) -> Template:
+    """The bundled application without rows, captured, with an empty warehouse, on any pair."""
+    name = fresh_database(pair)
+    with pair.primary.connect(name) as connection:
+        install_application(connection)
+        grant_application(connection, "retail")
+        prepare_database(connection, mapping)
+    return Template(name, mapping, passwords)
+
+
 @pytest.fixture(scope="session")
 def retail_template(
     postgres_pair: PostgresPair, retail_mapping: SourceMapping, role_passwords: dict[str, str]
 ) -> Template:
-    """The bundled application without rows, captured, with an empty warehouse."""
+    return make_retail_template(postgres_pair, retail_mapping, role_passwords)
+
+
+@pytest.fixture(scope="session")
+def shop_template(postgres_pair: PostgresPair, role_passwords: dict[str, str]) -> Template:
+    """The tests' second application, likewise."""
+    folder = Path(__file__).parent / "source" / "shop"
+    mapping = load_mapping(str(folder))
     name = fresh_database(postgres_pair)
     with postgres_pair.primary.connect(name) as connection:
-        install_application(connection)
-        grant_application(connection, "retail")
-        prepare_database(connection, retail_mapping)
-    return Template(name, retail_mapping, role_passwords)
+        connection.execute((folder / "application.sql").read_bytes())
+        grant_application(connection, "shop")
+        prepare_database(connection, mapping)
+    return Template(name, mapping, role_passwords)
+
+
+@pytest.fixture(scope="session", params=["retail", "shop"])
+def any_template(request: pytest.FixtureRequest) -> Template:
+    """Either application: tests that use it run over both."""
+    template = request.getfixturevalue(f"{request.param}_template")
+    assert isinstance(template, Template)
+    return template
+
+
+def install_truth(installation: Installation) -> None:
+    """Add the schema `truth`, which `Installation.truth` uses where rows may be such that they can't be counted."""
+    folder = Path(__file__).parent / "source" / installation.source_name
+    installation.admin().execute((folder / "truth.sql").read_bytes())
 
 
 def clone(pair: PostgresPair, template: Template) -> Installation:
@@ -204,6 +252,18 @@ def installation(postgres_pair: PostgresPair, retail_template: Template) -> Iter
     made = clone(postgres_pair, retail_template)
     yield made
     discard(made)
+
+
+@pytest.fixture
+def own_installation(own_pair: PostgresPair, retail_mapping: SourceMapping) -> Iterator[Installation]:
+    """An installation on a pair of its own, which the test may promote, break or lose."""
+    with own_pair.primary.connect() as connection:
+        passwords = set_up_roles(connection)
+    template = make_retail_template(own_pair, retail_mapping, passwords)
+    own_pair.wait_for_replay()
+    made = Installation(Database(own_pair, template.name), retail_mapping, passwords)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,10 +1,15 @@
 -- What Dagster shows of the tables: sizes, previews, pending changes, and what its checks count.
 
+-- name: flush_statistics
+-- A session reports what it wrote about once a second; this lets `row_estimates` count it at once.
+SELECT pg_stat_force_next_flush();
+
 -- name: row_estimates
--- PostgreSQL's own running count of live rows per table of the warehouse: no scan, and close enough to watch growth.
+-- PostgreSQL's own running count of live rows per table of the warehouse: no scan, and close enough to watch growth. The
+-- count begins anew after a crash; until the next ANALYZE what the last one found is closer.
 SELECT
     c.relname AS table_name,
-    greatest(pg_stat_get_live_tuples(c.oid), 0) AS live_rows
+    greatest(pg_stat_get_live_tuples(c.oid), c.reltuples::bigint, 0) AS live_rows
 FROM pg_class AS c
 WHERE c.relnamespace = 'salespulse'::regnamespace AND c.relkind IN ('r', 'p');
 
@@ -91,16 +96,6 @@ SELECT
     count(*) AS orphans
 FROM salespulse.fact_document_payment AS f
 WHERE NOT EXISTS (SELECT FROM salespulse.fact_document AS d WHERE d.document_key = f.document_key);
-
--- name: quarantine_by_reason
-SELECT
-    q.reason,
-    count(*) AS documents,
-    min(q.quarantined_at) AS oldest_at,
-    (array_agg(q.document_kind || ' ' || q.document_id || ': ' || q.detail ORDER BY q.quarantined_at))[1] AS example
-FROM salespulse.quarantined_document AS q
-GROUP BY q.reason
-ORDER BY documents DESC, q.reason ASC;
 
 -- name: count_pending_reason
 -- What is left in the queue of one backfill.

@@ -54,10 +54,11 @@ SELECT
     left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) AS timeline_hex;
 
 -- name: connection_limits
--- How many sessions the server takes, and whether this one runs on the backend that the client believes it has (a pooler hands out
--- identities of its own).
+-- How many sessions the server takes from ordinary roles, which server it is (the same one may be reached by several URLs), and
+-- the backend that answers: a pooler gives its clients identities of its own.
 SELECT
     current_setting('max_connections')::integer AS max_connections,
     current_setting('superuser_reserved_connections')::integer
     + coalesce(current_setting('reserved_connections', TRUE)::integer, 0) AS reserved_connections,
+    current_setting('port') || ' since ' || pg_postmaster_start_time()::text AS server_identity,
     pg_backend_pid() AS backend_pid;

@@ -13,6 +13,7 @@ SELECT
 -- heartbeat's age bounds the lag in time, also on an idle pair.
 SELECT
     pg_is_in_recovery() AS is_replica,
+    to_regclass('salespulse_source.sale') IS NOT NULL AS is_installed,
     greatest(
         0,
         %(primary_lsn)s::pg_lsn - CASE

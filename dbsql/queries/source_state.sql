@@ -3,26 +3,33 @@
 -- 1, sales first.
 
 -- name: copy_documents
+-- Every key of the batch comes back, found or not.
 COPY (
     SELECT
         k.ordinal::integer,
+        'sale',
+        k.key,
+        s.sale_ref IS NOT null,
         s.tenant_id,
         s.store_id,
         s.customer_id,
         s.sold_at,
         s.is_counted
-    FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
-    INNER JOIN salespulse_source.sale AS s ON k.ref = s.sale_ref
+    FROM unnest(%(sale_keys)s::text[]) WITH ORDINALITY AS k (key, ordinal)
+    LEFT JOIN salespulse_source.sale AS s ON s.sale_ref = k.key::{sale}
     UNION ALL
     SELECT
         k.ordinal::integer + %(sale_count)s,
+        'return',
+        k.key,
+        r.sale_return_ref IS NOT null,
         r.tenant_id,
         r.store_id,
         r.customer_id,
         r.returned_at,
         r.is_counted
-    FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
-    INNER JOIN salespulse_source.sale_return AS r ON k.ref = r.sale_return_ref
+    FROM unnest(%(return_keys)s::text[]) WITH ORDINALITY AS k (key, ordinal)
+    LEFT JOIN salespulse_source.sale_return AS r ON r.sale_return_ref = k.key::{return}
 ) TO STDOUT;
 
 -- name: copy_lines

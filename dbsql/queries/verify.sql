@@ -92,7 +92,7 @@ SELECT
     l.tax_amount,
     l.cost_amount,
     l.refund_amount
-FROM pg_temp.new_line AS l
+FROM pg_temp.delta_line AS l
 WHERE l.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
 -- name: keep_payments
@@ -108,17 +108,18 @@ INSERT INTO pg_temp.verify_document_payment (
     payment_method
 )
 SELECT
-    p.document_key,
-    p.tenant_key,
-    p.store_key,
-    p.business_date,
+    d.document_key,
+    d.tenant_key,
+    d.store_key,
+    d.business_date,
     p.payment_count,
     p.refund_count,
     p.payment_amount,
     p.refund_amount,
     p.payment_method
-FROM pg_temp.new_payment AS p
-WHERE p.business_date BETWEEN %(from_date)s AND %(to_date)s;
+FROM pg_temp.stage_payment AS p
+INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
+WHERE d.problem IS NULL AND d.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
 -- name: analyze_documents
 ANALYZE pg_temp.verify_document;

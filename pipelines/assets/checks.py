@@ -47,13 +47,18 @@ class VerificationRange(dg.Config):
         return first, last
 
 
-@dg.asset_check(
-    asset=table_key(FACTS[0]),
+@dg.multi_asset_check(
     name="verification",
-    description=(
-        "The rollups equal the same SQL over the source, in one snapshot of the replica, after what is pending there was "
-        "applied. Any difference is drift; `repair_job` mends it."
-    ),
+    specs=[
+        dg.AssetCheckSpec(
+            "verification",
+            asset=table_key(FACTS[0]),
+            description=(
+                "The rollups equal the same SQL over the source, in one snapshot of the replica, after what is pending "
+                "there was applied. Any difference is drift; `repair_job` mends it."
+            ),
+        )
+    ],
     pool=WAREHOUSE_POOL,
     retry_policy=RETRIES,
 )
@@ -148,7 +153,7 @@ def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
 def quarantine(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Warn about documents in quarantine, by reason."""
     with failures_explained("counting the quarantine"), warehouse.connect() as connection:
-        rows = connection.execute(query("assets.quarantine_by_reason")).fetchall()
+        rows = connection.execute(query("observe.list_quarantined")).fetchall()
     columns = ("reason", "documents", "oldest_at", "example")
     return dg.AssetCheckResult(
         passed=not rows,

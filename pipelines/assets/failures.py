@@ -21,7 +21,8 @@ def failures_explained(what: str) -> Iterator[None]:
         what: what was going on, as in "refreshing".
 
     Raises:
-        Failure: with the message as its description; retries are allowed if a server was away or busy.
+        Failure: with the message as its description; retries are allowed if a server was away or busy. An error that
+            nobody foresaw keeps its stack, and is not tried again: it would only fail later.
     """
     try:
         with explained(what):
@@ -31,3 +32,11 @@ def failures_explained(what: str) -> Iterator[None]:
         raise dg.Failure(
             description=str(error), metadata={"error": type(error).__name__}, allow_retries=may_pass
         ) from None
+    except dg.Failure:
+        raise
+    except Exception as error:
+        raise dg.Failure(
+            description=f"{what}: {type(error).__name__}: {error}",
+            metadata={"error": type(error).__name__},
+            allow_retries=False,
+        ) from error

@@ -63,6 +63,7 @@ def describe_refresh(
         seconds: of wall time since the step began.
     """
     warehouse = connections.warehouse
+    warehouse.execute(query("assets.flush_statistics"))
     sizes = {row["table_name"]: row["live_rows"] for row in warehouse.execute(query("assets.row_estimates"))}
     lag_s = (datetime.now(UTC) - result.as_of).total_seconds() if result.as_of is not None else None
     shared: dict[str, dg.MetadataValue] = {

@@ -20,8 +20,7 @@ from local_stack.stack import StackOptions, down, up
 from pipelines.cli.output import Bar, progress_bar
 from pipelines.cli.root import print_json
 from pipelines.cli.stack import kept_commands
-from pipelines.demo import DemoFigures, prepare_sales, totals_that_differ, wait_until_drained
-from pipelines.migrate import migrate_all
+from pipelines.demo import DemoFigures, prepare_sales, prepare_schema, totals_that_differ, wait_until_drained
 from pipelines.refresh import RefreshOptions, RefreshResult, open_connections, refresh
 from pipelines.refresh.observe import SourceObservation
 from pipelines.verification import verify
@@ -84,7 +83,7 @@ class _Scene:
     def start(self) -> None:
         """Bring everything up to the first exact dashboards."""
         options = StackOptions(data_dir=self._data_dir, with_ui=self._with_ui, commands=kept_commands())
-        report = up(options, migrate=migrate_all, say=self._say)
+        report = up(options, migrate=prepare_schema, say=self._say)
         self._settings = report.settings
         self.figures.ready_s = round(time.monotonic() - self._began, 1)
         self._say("every server is ready")

@@ -25,9 +25,11 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--drain", "drain_s", type=click.FloatRange(0), help="Keep looking for new changes this many seconds.")
+@click.option(
+    "--drain", "drain_s", type=click.FloatRange(0), default=0.0, help="Keep looking for new changes this many seconds."
+)
 @_JSON
-def refresh(drain_s: float | None, as_json: bool) -> None:
+def refresh(drain_s: float, as_json: bool) -> None:
     """Apply what changed in the source to facts and rollups, until nothing is pending."""
     settings = load_settings()
     options = RefreshOptions.from_settings(settings)
@@ -35,7 +37,7 @@ def refresh(drain_s: float | None, as_json: bool) -> None:
         result = run_refresh(
             connections,
             options,
-            drain_s=settings.drain_seconds if drain_s is None else drain_s,
+            drain_s=drain_s,
             progress=lambda so_far: _move(bar, so_far),
         )
     _report(result, as_json=as_json)

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from connect import Settings
 from connect.errors import UnavailableError
 from dbsql import query
+from pipelines.migrate import migrate_all
 from pipelines.refresh import open_connections
 from pipelines.refresh.observe import SourceObservation, observe_source
 from pipelines.source import install_source, load_mapping
@@ -24,10 +25,23 @@ _OTHER_SALES = 6_000
 _OTHER_DAYS = 90
 
 
+def prepare_schema(settings: Settings) -> None:
+    """Migrate, make the application's tables, install the capture: before anything looks for changes.
+
+    Args:
+        settings: of the running stack.
+    """
+    migrate_all(settings)
+    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
+        install_application(connection)
+    with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
+        install_source(admin, load_mapping(settings.source))
+
+
 def prepare_sales(
     settings: Settings, *, say: Callable[[str], None], progress: Callable[[str, int, int], None]
 ) -> dict[str, object]:
-    """Make the application's tables, install the capture, load the real sales and a few synthetic tenants.
+    """Load the real sales and a few synthetic tenants.
 
     What is there already from an earlier demonstration is left as it is.
 
@@ -40,27 +54,24 @@ def prepare_sales(
         The counts of the Online Retail load, empty when it was there already.
     """
     counts: dict[str, object] = {}
-    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
-        install_application(connection)
-        with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
-            install_source(admin, load_mapping(settings.source))
-        with connection.cursor(row_factory=dict_row) as cursor:
-            if cursor.execute(query("demo.tenant_exists"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
-                say("loading the Online Retail sales (541,909 lines, Dec 2010 to Dec 2011)")
-                loaded = load_online_retail(connection, DATA_FILE, progress=progress)
-                counts = loaded.as_dict()
-            if cursor.execute(query("demo.any_other_tenant"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
-                say(
-                    f"making {_OTHER_TENANTS} synthetic tenants ({_OTHER_SALES:,} sales of the last {_OTHER_DAYS} days)"
-                )
-                generate(
-                    connection,
-                    tenants=_OTHER_TENANTS,
-                    sales=_OTHER_SALES,
-                    days=_OTHER_DAYS,
-                    last_day=_today(),
-                    progress=lambda done, total: progress("synthetic sales", done, total),
-                )
+    with (
+        psycopg.connect(settings.url("application_url"), autocommit=True) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        if cursor.execute(query("demo.tenant_exists"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
+            say("loading the Online Retail sales (541,909 lines, Dec 2010 to Dec 2011)")
+            loaded = load_online_retail(connection, DATA_FILE, progress=progress)
+            counts = loaded.as_dict()
+        if cursor.execute(query("demo.any_other_tenant"), {"name": TENANT_NAME}).fetchone() == {"is_there": False}:
+            say(f"making {_OTHER_TENANTS} synthetic tenants ({_OTHER_SALES:,} sales of the last {_OTHER_DAYS} days)")
+            generate(
+                connection,
+                tenants=_OTHER_TENANTS,
+                sales=_OTHER_SALES,
+                days=_OTHER_DAYS,
+                last_day=_today(),
+                progress=lambda done, total: progress("synthetic sales", done, total),
+            )
     return counts
 
 

@@ -3,7 +3,7 @@
 Stage their present state, take the signed difference to what was last applied, add it to every rollup, replace the facts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from dbsql import query
@@ -13,7 +13,8 @@ from pipelines.refresh.copying import copy_across, source_query
 from pipelines.refresh.rollups import all_rollups, merge_delta
 from pipelines.source.mapping import SourceMapping
 
-_STAGES = ("key", "document", "line", "payment")
+# From so many staged lines on, the planner is told how many there are.
+_ANALYZE_ROWS = 1_000
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Applied:
 def apply_documents(
     connections: Connections,
     mapping: SourceMapping,
-    documents: Iterable[Document],
+    documents: Collection[Document],
     *,
     at: Callable[[str], None],
 ) -> Applied:
@@ -60,12 +61,11 @@ def apply_documents(
         documents: (kind, natural key), each once.
         at: called with each step's name as it ends (a step may be `delta`, a rollup's name, `facts`, …).
     """
-    stage_documents(connections, mapping, documents, at=at)
-    documents_staged, lines = count_stage(connections)
-    result = Applied(documents=documents_staged, lines=lines)
+    lines = stage_documents(connections, mapping, documents, at=at)
+    result = Applied(documents=len(documents), lines=lines)
     warehouse = connections.warehouse
-    for name in ("delta_document", "delta_document_line", "delta_document_payment"):
-        warehouse.execute(query(f"apply.{name}"))
+    if warehouse.execute(query("apply.subtract_old_lines")).rowcount + lines > _ANALYZE_ROWS:
+        warehouse.execute(query("apply.analyze_delta_line"))
     at("delta")
     # Sorting keeps the memory of wide numeric sums bounded, and inserts in the order of the primary key.
     warehouse.execute(query("apply.prefer_sorting"))
@@ -87,54 +87,47 @@ def apply_documents(
 
 
 def stage_documents(
-    connections: Connections, mapping: SourceMapping, documents: Iterable[Document], *, at: Callable[[str], None]
-) -> None:
+    connections: Connections, mapping: SourceMapping, documents: Collection[Document], *, at: Callable[[str], None]
+) -> int:
     """Read documents from the snapshot into temporary tables of the warehouse's transaction and resolve them.
 
-    Leaves `old_document` (what was last applied), `new_document`, `new_line` and `new_payment` (what is now, in surrogate
-    keys and business dates).
+    Leaves `old_document` (what was last applied), `new_document`, `delta_line` and `stage_payment` (what is now, in
+    surrogate keys and business dates); gives the source lines read.
     """
     warehouse = connections.warehouse
     drop_batch_tables(connections)
     # Sales first, then returns: a document's ordinal is its place in this order.
-    ordered = sorted(documents, key=lambda document: document[0], reverse=True)
-    sale_keys = [key for kind, key in ordered if kind == "sale"]
-    return_keys = [key for kind, key in ordered if kind == "return"]
-    for stage in _STAGES:
-        warehouse.execute(query(f"apply.create_stage_{stage}"))
-    warehouse.execute(
-        query("apply.fill_stage_key"),
-        {"kinds": ["sale"] * len(sale_keys) + ["return"] * len(return_keys), "ids": sale_keys + return_keys},
-    )
+    sale_keys = [key for kind, key in documents if kind == "sale"]
+    return_keys = [key for kind, key in documents if kind == "return"]
     parameters = {"sale_keys": sale_keys, "return_keys": return_keys, "sale_count": len(sale_keys)}
-    for plural, stage in (("documents", "document"), ("lines", "line"), ("payments", "payment")):
-        copy_across(
+    rows = {}
+    for stage in ("document", "line", "payment"):
+        warehouse.execute(query(f"apply.create_stage_{stage}"))
+        rows[stage] = copy_across(
             connections.replica,
-            source_query(f"copy_{plural}", mapping),
+            source_query(f"copy_{stage}s", mapping),
             parameters,
             warehouse,
             f"apply.copy_stage_{stage}",
         )
-    if len(ordered) > 500:
-        # Fresh temporary tables have no statistics, and a bad guess costs more than the look.
-        for stage in _STAGES:
+    # Fresh temporary tables have no statistics, and for more than a few rows a bad guess costs more than the look.
+    is_large = rows["line"] > _ANALYZE_ROWS
+    if is_large:
+        warehouse.execute(query("apply.sample_little"))
+        for stage in rows:
             warehouse.execute(query(f"apply.analyze_stage_{stage}"))
     at("stage")
     warehouse.execute(query("apply.find_old_documents"))
     warehouse.execute(query("apply.resolve_documents"))
     if warehouse.execute(query("apply.infer_customers")).rowcount:
         warehouse.execute(query("apply.key_inferred_customers"))
+    if is_large:
+        warehouse.execute(query("apply.analyze_new_document"))
     warehouse.execute(query("apply.resolve_lines"))
     if warehouse.execute(query("apply.infer_products")).rowcount:
         warehouse.execute(query("apply.key_inferred_products"))
-    warehouse.execute(query("apply.resolve_payments"))
     at("resolve")
-
-
-def count_stage(connections: Connections) -> tuple[int, int]:
-    """Count what is staged: documents looked at, and source lines read."""
-    row = connections.warehouse.execute(query("apply.count_stage")).fetchone()
-    return (row["documents"], row["lines"]) if row is not None else (0, 0)
+    return rows["line"]
 
 
 def drop_batch_tables(connections: Connections) -> None:

@@ -29,6 +29,7 @@ class SourceObservation:
         as_of: the facts reflect the sales at least up to this moment; None before the first refresh.
         shown_at: the replica shows every sale committed before this moment.
         is_replica: whether the server that is read is in recovery.
+        is_installed: whether the application's mapping has been installed there.
     """
 
     pending_changes: int
@@ -42,11 +43,12 @@ class SourceObservation:
     as_of: datetime | None
     shown_at: datetime
     is_replica: bool
+    is_installed: bool = True
 
     @property
     def is_pending(self) -> bool:
         """Whether a refresh would find something to do (the very first one always does)."""
-        return self.pending_changes > 0 or self.queued_documents > 0 or self.horizon is None
+        return self.is_installed and (self.pending_changes > 0 or self.queued_documents > 0 or self.horizon is None)
 
     @property
     def staleness_s(self) -> float | None:
@@ -89,6 +91,7 @@ def observe_source(connections: Connections) -> SourceObservation:
             as_of=state.as_of if state else None,
             shown_at=shown["shown_at"],
             is_replica=shown["is_replica"],
+            is_installed=shown["is_installed"],
         )
 
 

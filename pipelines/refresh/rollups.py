@@ -7,7 +7,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from dbsql import sql_root
+from dbsql import query, sql_root
 from pipelines.refresh.errors import RollupError
 
 RELATIONS = ("document", "document_line", "document_payment")
@@ -112,24 +112,30 @@ def parse_rollup(name: str, text: str) -> Rollup:
     )
 
 
-def merge_delta(rollup: Rollup) -> sql.Composed:
+@cache
+def merge_delta(rollup: Rollup) -> bytes:
     """Give the MERGE that adds the signed difference to a rollup; its row count is the rows written."""
-    return sql.SQL(
-        "MERGE INTO {table} AS r USING (SELECT * FROM ({select}) AS s WHERE ({measures}) IS DISTINCT FROM ({zeros})) AS d "
-        "ON {matches} "
-        "WHEN MATCHED AND {empty} THEN DELETE "
-        "WHEN MATCHED THEN UPDATE SET {additions} "
-        "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
-    ).format(
-        table=rollup.table,
-        select=rollup.over(sql.Identifier("pg_temp", f"delta_{rollup.relation}")),
-        measures=_join(", ", "s.{}", rollup.measures),
-        zeros=sql.SQL(", ").join(sql.SQL("0") for _ in rollup.measures),
-        matches=_join(" AND ", "r.{0} = d.{0}", rollup.grain),
-        empty=_join(" AND ", "r.{0} + d.{0} = 0", rollup.counts),
-        additions=_join(", ", "{0} = r.{0} + d.{0}", rollup.measures),
-        columns=_join(", ", "{}", rollup.grain + rollup.measures),
-        values=_join(", ", "d.{}", rollup.grain + rollup.measures),
+    delta = sql.SQL("({}) AS delta").format(sql.SQL(query(f"apply.delta_{rollup.relation}")))
+    return (
+        sql.SQL(
+            "MERGE INTO {table} AS r USING (SELECT * FROM ({select}) AS s WHERE ({measures}) IS DISTINCT FROM ({zeros})) AS d "
+            "ON {matches} "
+            "WHEN MATCHED AND {empty} THEN DELETE "
+            "WHEN MATCHED THEN UPDATE SET {additions} "
+            "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
+        )
+        .format(
+            table=rollup.table,
+            select=rollup.over(delta),
+            measures=_join(", ", "s.{}", rollup.measures),
+            zeros=sql.SQL(", ").join(sql.SQL("0") for _ in rollup.measures),
+            matches=_join(" AND ", "r.{0} = d.{0}", rollup.grain),
+            empty=_join(" AND ", "r.{0} + d.{0} = 0", rollup.counts),
+            additions=_join(", ", "{0} = r.{0} + d.{0}", rollup.measures),
+            columns=_join(", ", "{}", rollup.grain + rollup.measures),
+            values=_join(", ", "d.{}", rollup.grain + rollup.measures),
+        )
+        .as_bytes()
     )
 
 

@@ -1,12 +1,12 @@
 """Reading through the async router while everything is well."""
 
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
-from connect import ReadRouter, Settings
+from connect import ReadRouter
+from tests.connect.conftest import Heart, Place
 
 
 async def value(read: Any, statement: str) -> Any:
@@ -14,8 +14,8 @@ async def value(read: Any, statement: str) -> Any:
     return next(iter(row.values()))
 
 
-async def test_a_fresh_replica_answers(settings_of: Callable[..., Settings]) -> None:
-    async with ReadRouter(settings_of()) as router, router.read_only(max_staleness_s=2.0) as read:
+async def test_a_fresh_replica_answers(place: Place, heart: Heart) -> None:
+    async with ReadRouter(place.settings()) as router, router.read_only(max_staleness_s=2.0) as read:
         assert read.server == "replica"
         assert await value(read, "SELECT pg_is_in_recovery()")
         assert await value(read, "SELECT current_setting('statement_timeout')") == "2s"
@@ -25,8 +25,8 @@ async def test_a_fresh_replica_answers(settings_of: Callable[..., Settings]) -> 
         assert router.state().is_ready
 
 
-async def test_the_transaction_is_read_only_and_carries_the_tenant(settings_of: Callable[..., Settings]) -> None:
-    async with ReadRouter(settings_of()) as router:
+async def test_the_transaction_is_read_only_and_carries_the_tenant(place: Place, heart: Heart) -> None:
+    async with ReadRouter(place.settings()) as router:
         async with router.read_only(tenant_key=7) as read:
             assert await value(read, "SELECT salespulse.current_tenant_key()") == 7
         async with router.read_only() as read:

@@ -26,9 +26,9 @@ from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 from pipelines.migrate import migrate_all
 
+POOLERS = ["pgbouncer_dashboard", "pgbouncer_pipeline"] if find_pgbouncer(server_account()) else []
 PROGRAMS = [
-    "postgres_primary", "postgres_standby", "redis", "pgbouncer_dashboard", "pgbouncer_pipeline",
-    "code_server", "worker", "daemon", "webserver",
+    "postgres_primary", "postgres_standby", "redis", *POOLERS, "code_server", "worker", "daemon", "webserver",
 ]  # fmt: skip
 
 _TRIVIAL = {"repositoryLocationName": "salespulse", "repositoryName": "__repository__", "jobName": "trivial"}
@@ -43,9 +43,7 @@ mutation ($selector: JobOrPipelineSelector!) {
 """
 _STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
-pytestmark = pytest.mark.skipif(
-    find_pgbouncer(server_account()) is None, reason="PgBouncer is not installed (tests/install-debian-packages)"
-)
+needs_pgbouncer = pytest.mark.skipif(not POOLERS, reason="PgBouncer is not installed (tests/install-debian-packages)")
 
 
 class Stack:
@@ -176,8 +174,8 @@ def test_secrets_stay_out_of_logs_and_process_lists(stack: Stack) -> None:
     for private in (layout.credentials, layout.supervisor_config, stack.data_dir / "stack.env"):
         assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert not any(password in text for text in stack.settings.masked().values() for password in passwords)
-    userlist = (layout.servers / "pgbouncer_pipeline" / "userlist.txt").read_text()
-    assert not any(password in userlist for password in passwords)
+    for userlist in layout.servers.glob("pgbouncer*/userlist.txt"):
+        assert not any(password in userlist.read_text() for password in passwords)
 
 
 def test_up_again_leaves_everything_alone(stack: Stack) -> None:
@@ -248,24 +246,24 @@ def test_down_and_up_from_a_messy_state(stack: Stack) -> None:
     assert not (layout.servers / ".postgres_standby.abcd").exists()
 
 
+@needs_pgbouncer
 def test_ports_that_others_took_meanwhile_are_replaced(stack: Stack, monkeypatch) -> None:
-    """Somebody takes the UI's port after it was chosen: `up` notices that it is not ours, and takes another."""
-    before = stack.settings.dagster_webserver_url
-    port = int(before.rpartition(":")[2])
-    supervisor = Supervisor(Layout(stack.data_dir))
-    supervisor.stop_program("webserver")
+    """Somebody takes a port after it was chosen: `up` notices that it is not ours, and takes another."""
+    before = stack.settings.url("dashboard_url")
+    port = int(before.rpartition(":")[2].partition("/")[0])
+    Supervisor(Layout(stack.data_dir)).stop_program("pgbouncer_dashboard")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
-        def take_and_pick(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
+        def pick_and_lose(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
             ports = pick_ports(path, holds=holds)
-            if other.getsockname()[1] == 0:
+            with contextlib.suppress(OSError):  # the second time, it is ours already
                 other.bind(("127.0.0.1", port))
                 other.listen()
             return ports
 
-        monkeypatch.setattr("local_stack.stack.pick_ports", take_and_pick)
+        monkeypatch.setattr("local_stack.stack.pick_ports", pick_and_lose)
         stack.up()
-    assert stack.settings.dagster_webserver_url != before
+    assert stack.settings.url("dashboard_url") != before
     assert any("another process listens" in line for line in stack.said)
-    assert stack.run_trivial() == "SUCCESS"
+    assert _query(stack.settings.url("dashboard_url"), "SELECT pg_is_in_recovery()") is True

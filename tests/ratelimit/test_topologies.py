@@ -1,0 +1,115 @@
+"""A cluster of three masters, and a master under Sentinel, with a failover of each."""
+
+import asyncio
+import time
+
+import pytest
+import redis
+import redis.asyncio
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.sentinel import Sentinel
+
+from ratelimit_service import AsyncLimiter, CheckRequest, Limiter, Options, Policy, PolicyError, PolicySet
+from tests.ratelimit import redis_servers
+from tests.ratelimit.conftest import PATIENT
+
+POLICIES = PolicySet(
+    [
+        Policy.parse("user", "10/day per user"),
+        Policy.parse("both", "100/day per tenant", "10/day per tenant+user"),
+        Policy.parse("wide", "1000/day per user", "100000/day per all", one_slot=True),
+    ]
+)
+SPANNING = Policy.parse("span", "10/day per user", "100/day per all")
+QUICK = Options(deadline_s=0.3, breaker_open_s=0.3)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    with redis_servers.cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+def test_decisions_spread_over_the_cluster(nodes):
+    client = redis.RedisCluster(port=nodes[0].port, host="127.0.0.1")
+    with pytest.raises(PolicyError, match="no key part in common"):
+        Limiter(client, PolicySet([SPANNING]))
+    with Limiter(client, POLICIES, PATIENT) as limiter:
+        for user in range(60):
+            assert limiter.check("user", user).remaining == 9
+            assert limiter.check("both", {"tenant": user % 7, "user": user}).limits[1].remaining == 9
+        assert limiter.check("wide", {"user": "ann"}).limits[1].remaining == 99_999
+        many = limiter.check_many([CheckRequest("user", user) for user in range(60)])
+        assert [decision.remaining for decision in many] == [8] * 60
+        assert limiter.refund("user", 1, refund_id="x") == 1
+        assert limiter.refund("user", 1, refund_id="x") == 0
+        with pytest.raises(PolicyError, match="no key part in common"):
+            limiter.install(PolicySet([SPANNING]))
+        assert limiter.check("user", 1).remaining == 8
+    assert all(node.client().dbsize() > 5 for node in nodes[:3])
+
+
+async def test_the_async_limiter_on_the_cluster(nodes):
+    client = redis.asyncio.RedisCluster(host="127.0.0.1", port=nodes[1].port)
+    async with AsyncLimiter(client, POLICIES, PATIENT) as limiter:
+        decisions = await asyncio.gather(*(limiter.check("user", f"a{user}") for user in range(60)))
+        assert [decision.remaining for decision in decisions] == [9] * 60
+        assert not any(decision.degraded for decision in decisions)
+    await client.aclose()
+
+
+def test_a_moved_slot_is_followed_and_charged_once(nodes):
+    client = redis.RedisCluster(port=nodes[0].port, host="127.0.0.1")
+    with Limiter(client, POLICIES, PATIENT) as limiter:
+        limiter.check("user", "mover")
+        transport = limiter._transport
+        transport._map._slots = dict.fromkeys(range(16384), ("127.0.0.1", nodes[2].port))
+        for number in range(8):
+            assert limiter.check("user", f"moved{number}").remaining == 9
+        assert limiter.check("user", "mover").remaining == 8
+
+
+def test_a_dead_master_is_replaced(nodes):
+    client = redis.RedisCluster(port=nodes[0].port, host="127.0.0.1")
+    with Limiter(client, POLICIES, QUICK) as limiter:
+        users = [f"u{number}" for number in range(40)]
+        for user in users:
+            limiter.check("user", user)
+        nodes[0].kill()
+        decisions = [limiter.check("user", user) for user in users]
+        assert all(decision.allowed for decision in decisions)
+        assert any(not decision.degraded for decision in decisions), "the other masters go on deciding"
+        redis_servers.until(lambda: nodes[3].client().role()[0] == b"master", within_s=20)
+        redis_servers.until(lambda: nodes[1].client().cluster("INFO")["cluster_state"] == "ok", within_s=20)
+        began = time.monotonic()
+        redis_servers.until(lambda: not any(limiter.check("user", user).degraded for user in users), within_s=10)
+        assert time.monotonic() - began < 2.0
+
+
+def test_a_sentinel_failover_is_followed(tmp_path):
+    with redis_servers.sentinel_pair(tmp_path) as (master, replica, sentinel):
+        manager = Sentinel([("127.0.0.1", sentinel.port)], socket_timeout=1)
+
+        async def failover() -> None:
+            async_manager = AsyncSentinel([("127.0.0.1", sentinel.port)], socket_timeout=1)
+            asynchronous = AsyncLimiter(async_manager.master_for("shop"), POLICIES, QUICK)
+            with Limiter(manager.master_for("shop"), POLICIES, QUICK) as limiter:
+                assert limiter.check("user", "k").remaining == 9
+                assert (await asynchronous.check("user", "k")).remaining == 8
+                redis_servers.until(lambda: replica.client().dbsize() == 1)
+                master.kill()
+                assert limiter.check("user", "k").degraded
+                assert (await asynchronous.check("user", "k")).degraded
+                redis_servers.until(lambda: replica.client().role()[0] == b"master", within_s=20)
+                redis_servers.until(lambda: manager.discover_master("shop")[1] == replica.port, within_s=20)
+                began = time.monotonic()
+                redis_servers.until(lambda: not limiter.check("user", "other").degraded)
+                for _ in range(100):
+                    if not (await asynchronous.check("user", "other")).degraded:
+                        break
+                    await asyncio.sleep(0.02)
+                assert time.monotonic() - began < 2.0
+                assert limiter.peek("user", "k").remaining == 8, "the promoted replica knows what was charged"
+            await asynchronous.aclose()
+
+        asyncio.run(failover())

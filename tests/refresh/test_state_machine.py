@@ -1,0 +1,53 @@
+"""Random operations of several sessions between refreshes, verifications and crashes: see `tests.refresh.machine`.
+
+The examples are the same on every run. `SALESPULSE_MACHINE_EXAMPLES=500 SALESPULSE_MACHINE_STEPS=60 pytest
+tests/refresh/test_state_machine.py` looks for new ones, at random; a failure prints the steps that lead to it.
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from local_stack.postgres import PostgresPair
+from tests.refresh.machine import SalesMachine, WrongRowsError
+from tests.warehouse import Installation, Template
+
+_EXAMPLES = os.environ.get("SALESPULSE_MACHINE_EXAMPLES")
+SETTINGS = settings(
+    max_examples=int(_EXAMPLES or 25),
+    stateful_step_count=int(os.environ.get("SALESPULSE_MACHINE_STEPS", "30")),
+    derandomize=_EXAMPLES is None,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate] if _EXAMPLES is None else [Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def _floor_too_high(installation: Installation) -> None:
+    """Forget that older transactions may still be open."""
+    installation.admin().execute(
+        "UPDATE salespulse.refresh_state SET horizon = pg_snapshot_xmax(pg_current_snapshot())::text::xid8"
+    )
+
+
+def test_rollups_are_exact_whatever_the_application_does(postgres_pair: PostgresPair, any_template: Template) -> None:
+    machine = type("AnyMachine", (SalesMachine,), {"pair": postgres_pair, "template": any_template})
+    run_state_machine_as_test(machine, settings=SETTINGS)
+
+
+def test_a_floor_set_too_high_is_reported(
+    postgres_pair: PostgresPair, retail_template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: the machine sees what it is there to see."""
+    # The refresh itself would notice that the horizon lies below its watermark, and reconcile.
+    monkeypatch.setattr("pipelines.refresh.snapshot._breaks", lambda *_: ())
+    machine = type(
+        "WrongMachine",
+        (SalesMachine,),
+        {"pair": postgres_pair, "template": retail_template, "after_refresh": staticmethod(_floor_too_high)},
+    )
+    with pytest.raises(WrongRowsError):
+        run_state_machine_as_test(machine, settings=settings(SETTINGS, phases=[Phase.generate]))
