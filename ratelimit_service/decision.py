@@ -28,6 +28,16 @@ class LimitState(NamedTuple):
         return self.retry_after_s is None or self.retry_after_s > 0
 
 
+def binding_of(states: tuple[LimitState, ...]) -> LimitState:
+    """Of a decision's limits the one to wait longest for, else the one with the least left."""
+    if len(states) == 1:
+        return states[0]
+    obstacles = [state for state in states if state.is_obstacle]
+    if obstacles:
+        return max(obstacles, key=lambda state: float("inf") if state.retry_after_s is None else state.retry_after_s)
+    return min(states, key=lambda state: state.remaining / state.limit.capacity)
+
+
 class Decision:
     """What was decided. Truthy if allowed.
 
@@ -104,15 +114,14 @@ class Decision:
         )
 
     @property
+    def definitions(self) -> tuple[Limit, ...]:
+        """The policy's limits, without their states; the same tuple for every decision under one plan."""
+        return self._limits
+
+    @property
     def binding(self) -> LimitState:
         """The limit to tell the caller about: the one to wait longest for, else the one with the least left."""
-        states = self.limits
-        obstacles = [state for state in states if state.is_obstacle]
-        if obstacles:
-            return max(
-                obstacles, key=lambda state: float("inf") if state.retry_after_s is None else state.retry_after_s
-            )
-        return min(states, key=lambda state: state.remaining / state.limit.capacity)
+        return binding_of(self.limits)
 
     @property
     def refused_by(self) -> Limit | None:

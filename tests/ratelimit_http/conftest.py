@@ -1,0 +1,38 @@
+"""Fixtures: the limiter suite's real Redis, async limiters on it, and an in-process client of an ASGI application."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+import redis.asyncio
+
+from ratelimit_service import AsyncLimiter, Options, Policy, PolicySet
+from tests.ratelimit.conftest import (  # noqa: F401 - fixtures are found by their names here
+    PATIENT,
+    client,
+    make_limiter,
+    own_server,
+    redis_session,
+    server,
+)
+
+
+@pytest.fixture
+async def make_async_limiter(server) -> AsyncIterator[Callable[..., AsyncLimiter]]:  # noqa: F811 - the fixture
+    """Makes async limiters with a patient deadline, from policies; closes them."""
+    made = []
+
+    def make(*policies: Policy, options: Options = PATIENT, port: int = server.port, **more) -> AsyncLimiter:
+        limiter = AsyncLimiter(redis.asyncio.Redis(port=port), PolicySet(policies), options, **more)
+        made.append(limiter)
+        return limiter
+
+    yield make
+    for limiter in made:
+        await limiter.aclose()
+
+
+def browser(app, address: str = "192.0.2.1", **more) -> httpx.AsyncClient:
+    """A client of an application in this process, seen by it at an address."""
+    transport = httpx.ASGITransport(app, client=(address, 4000), **more)
+    return httpx.AsyncClient(transport=transport, base_url="http://shop.test")
