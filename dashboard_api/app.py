@@ -11,12 +11,15 @@ from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
 from dashboard_api.collector import StateCollector
+from dashboard_api.credentials import Credentials, tenant_of, user_of
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
+from dashboard_api.throttle import EXEMPT, POLICY, Throttle
 from dashboard_api.versions import VersionWatch
+from ratelimit_service.http import RateLimitMiddleware
 
 _DESCRIPTION = """
 Pre-computed sales figures of one tenant, exact and seconds old.
@@ -43,14 +46,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     metrics = Metrics()
     router = ReadRouter(settings)
     watch = VersionWatch(router)
+    throttle = Throttle(settings)
     services = Services(
         settings=settings,
         router=router,
         watch=watch,
         cache=AnswerCache(int(settings.dashboard_cache_mb * 1024 * 1024), metrics.cache_lookups),
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
+        throttle=throttle,
         metrics=metrics,
     )
+    metrics.registry.register(throttle.limiter.metrics)
     metrics.registry.register(StateCollector(services.reading))
     app = FastAPI(
         title="Salespulse dashboard",
@@ -70,6 +76,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     page.mount(app)
     add_handlers(app)
+    # The last added sees a request first.
+    app.add_middleware(
+        RateLimitMiddleware,
+        limiter=throttle.limiter,
+        policy=POLICY,
+        exempt=EXEMPT,
+        trusted=settings.trusted_proxies,
+        user=user_of,
+        tenant=tenant_of,
+    )
+    app.add_middleware(Credentials, authenticator=services.authenticator)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
@@ -78,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    services.throttle.start()
     await services.router.open()
     try:
         await services.watch.look()
@@ -92,3 +110,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await watching
     finally:
         await services.router.close()
+        await services.throttle.close()

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from dashboard_api import models
-from dashboard_api.auth.authenticator import Caller
+from dashboard_api.auth import Caller
+from dashboard_api.credentials import identity_or_refusal
 from dashboard_api.filters import CustomerFilter, Filter, PageFilter, ProductFilter, TrendFilter
 from dashboard_api.problems import MEDIA_TYPE
 from dashboard_api.reports import (
@@ -65,7 +66,7 @@ async def caller_of(
     """Who asks. The two schemes are there for the OpenAPI document: the authenticator reads the headers itself."""
     headers = request.headers
     caller = await services_of(request).authenticator.authenticate(
-        headers.get("authorization"), headers.get("x-api-key")
+        identity_or_refusal(request.scope), headers.get("authorization"), headers.get("x-api-key")
     )
     request.state.subject = caller.identity.subject
     return caller

@@ -10,8 +10,7 @@ from starlette.responses import Response
 from connect import Read, ReadRouter, Settings
 from connect.routes import AsyncConnection
 from dashboard_api.answers import Answer, render_csv, render_json
-from dashboard_api.auth import Authenticator
-from dashboard_api.auth.authenticator import Caller
+from dashboard_api.auth import Authenticator, Caller
 from dashboard_api.cache import AnswerCache
 from dashboard_api.collector import Reading
 from dashboard_api.errors import NotReadyError
@@ -19,6 +18,7 @@ from dashboard_api.filters import Format
 from dashboard_api.metrics import Metrics
 from dashboard_api.reports import Reader, Report, open_reader
 from dashboard_api.reports.report import FilterT
+from dashboard_api.throttle import Throttle
 from dashboard_api.versions import VersionWatch
 
 
@@ -31,6 +31,7 @@ class Services:
     watch: VersionWatch
     cache: AnswerCache
     authenticator: Authenticator
+    throttle: Throttle
     metrics: Metrics
 
     async def answer(self, request: Request, caller: Caller, report: Report[FilterT], asked: FilterT) -> Response:

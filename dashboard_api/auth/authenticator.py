@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from connect import Read, ReadRouter, Settings
+from connect import Read, ReadRouter, SalespulseError, Settings
 from connect.routes import AsyncConnection
 from dashboard_api.auth.api_keys import PREFIX, hash_api_key
 from dashboard_api.auth.identity import Identity
@@ -46,36 +46,41 @@ class Authenticator:
         self._tenants: OrderedDict[str, tuple[int | None, float]] = OrderedDict()
         self._api_keys: OrderedDict[bytes, tuple[Identity | None, float]] = OrderedDict()
 
-    async def identify(self, authorization: str | None, api_key: str | None) -> Identity:
-        """Give who asks, by `Authorization: Bearer <token or key>` or `X-API-Key: <key>`.
+    async def identify_at_once(self, authorization: str | None, api_key: str | None) -> Identity | None:
+        """Give who asks, without asking the database: None for an API key that this process has not seen lately.
+
+        Credentials are `Authorization: Bearer <token or key>` or `X-API-Key: <key>`.
 
         Raises:
-            UnauthenticatedError: neither is there, or it doesn't hold.
+            UnauthenticatedError: there is none, or it doesn't hold.
             NotReadyError: it can't be verified just now.
         """
-        scheme, _, credential = (authorization or "").strip().partition(" ")
-        credential = credential.strip()
-        if scheme.lower() == "bearer" and credential:
-            return (
-                await self._identify_key(credential)
-                if credential.startswith(PREFIX)
-                else await self._verifier.verify(credential)
-            )
-        if authorization:
-            raise UnauthenticatedError("the Authorization header must be `Bearer` and a token")
-        if api_key:
-            return await self._identify_key(api_key.strip())
-        raise UnauthenticatedError("send a token as `Authorization: Bearer …`, or a key as `X-API-Key: …`")
+        credential = _credential(authorization, api_key)
+        if not credential.startswith(PREFIX):
+            return await self._verifier.verify(credential)
+        known = self._api_keys.get(_digest(credential))
+        if known is None or known[1] <= self._clock():
+            return None
+        return _identity_of_key(known[0])
 
-    async def authenticate(self, authorization: str | None, api_key: str | None) -> Caller:
+    async def authenticate(
+        self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
+    ) -> Caller:
         """Give who asks and which tenant's rows the answer may hold.
 
+        Args:
+            found: what `identify_at_once` gave or raised.
+            authorization: the header.
+            api_key: the header `X-API-Key`.
+
         Raises:
-            UnauthenticatedError: see `identify`.
+            UnauthenticatedError: see `identify_at_once`.
             ForbiddenError: the role may not read the dashboard, or the tenant is not known.
-            NotReadyError: see `identify`.
+            NotReadyError: see `identify_at_once`.
         """
-        identity = await self.identify(authorization, api_key)
+        if isinstance(found, SalespulseError):
+            raise found
+        identity = found or await self._identify_key(_credential(authorization, api_key))
         if identity.role not in self._roles:
             raise ForbiddenError(f"the role must be one of {', '.join(sorted(self._roles))}")
         tenant_key = await self._tenant_key(identity.tenant_id)
@@ -97,19 +102,13 @@ class Authenticator:
         return tenant_key
 
     async def _identify_key(self, key: str) -> Identity:
-        if not key.startswith(PREFIX) or len(key) > _KEY_MAX:
-            raise UnauthenticatedError("the API key is not one of these")
-        digest = hash_api_key(key)
-        known = self._api_keys.get(digest)
-        if known is None or known[1] <= self._clock():
-            known = (await self._read_key(digest), self._clock() + REMEMBER_S)
-            self._api_keys[digest] = known
-            self._api_keys.move_to_end(digest)
-            if len(self._api_keys) > _REMEMBERED:
-                self._api_keys.popitem(last=False)
-        if known[0] is None:
-            raise UnauthenticatedError("the API key is unknown, revoked or expired")
-        return known[0]
+        digest = _digest(key)
+        found = await self._read_key(digest)
+        self._api_keys[digest] = (found, self._clock() + REMEMBER_S)
+        self._api_keys.move_to_end(digest)
+        if len(self._api_keys) > _REMEMBERED:
+            self._api_keys.popitem(last=False)
+        return _identity_of_key(found)
 
     async def _read_key(self, digest: bytes) -> Identity | None:
         row = await self._first(query("dashboard.api_key_identity"), {"key_hash": digest})
@@ -128,3 +127,28 @@ class Authenticator:
             return await (await opened.connection.execute(statement, parameters)).fetchone()
 
         return await self._router.run(read)
+
+
+def _credential(authorization: str | None, api_key: str | None) -> str:
+    scheme, _, credential = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "bearer" and credential.strip():
+        return credential.strip()
+    if authorization:
+        raise UnauthenticatedError("the Authorization header must be `Bearer` and a token")
+    if not api_key:
+        raise UnauthenticatedError("send a token as `Authorization: Bearer …`, or a key as `X-API-Key: …`")
+    if not api_key.strip().startswith(PREFIX):
+        raise UnauthenticatedError("the API key is not one of these")
+    return api_key.strip()
+
+
+def _digest(key: str) -> bytes:
+    if len(key) > _KEY_MAX:
+        raise UnauthenticatedError("the API key is not one of these")
+    return hash_api_key(key)
+
+
+def _identity_of_key(identity: Identity | None) -> Identity:
+    if identity is None:
+        raise UnauthenticatedError("the API key is unknown, revoked or expired")
+    return identity

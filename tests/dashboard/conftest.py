@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,13 +11,13 @@ from connect import Settings
 from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshResult, refresh
 from retail_app.synthetic import generate
-from tests.connect.conftest import beating, dashboard_settings
-from tests.dashboard.serving import SECRET, Api, serve, token_for
+from tests.dashboard.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
+from tests.ratelimit import redis_servers
 from tests.warehouse import Installation, Template, clone, discard
 
 LAST_DAY = date(2025, 6, 30)
 EMPTY_TENANT = "tenant-without-sales"
-UNTHROTTLED = '[policies.api]\nlimits = ["1000000/minute per user"]\n'
+UNTHROTTLED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'
 
 
 class Shop:
@@ -93,13 +92,19 @@ def shop(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Sho
 
 
 @pytest.fixture(scope="session")
-def api_settings(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_servers.one(tmp_path_factory.mktemp("redis")) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def api_settings(shop: Shop, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
     """Settings of an API over the shop; nothing is read from the environment."""
     policies = tmp_path_factory.mktemp("policies") / "unthrottled.toml"
     policies.write_text(UNTHROTTLED)
 
     def make(**changes: Any) -> Settings:
-        values = {"jwt_secret": SECRET, "ratelimit_policies": Path(policies), **changes}
+        values = {"jwt_secret": SECRET, "redis_url": redis_url, "ratelimit_policies": policies, **changes}
         return dashboard_settings(shop.installation, **values)
 
     return make

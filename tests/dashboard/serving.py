@@ -1,4 +1,4 @@
-"""Serve the app as production does, uvicorn with uvloop and httptools, in a thread of the test's process."""
+"""Serve the app as production does, uvicorn with uvloop and httptools, in a thread; and what it needs beside it."""
 
 import socket
 import threading
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psycopg
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -16,8 +17,11 @@ from dashboard_api.app import create_app
 from dashboard_api.auth import issue_token
 from dashboard_api.server import make_server
 from dashboard_api.services import Services
+from dbsql import query
 from local_stack.waiting import wait_until
+from tests.warehouse import Installation
 
+DASHBOARD = "salespulse_dashboard"
 SECRET = SecretStr("a secret of the tests, which has rather more than the 32 characters that are asked for")
 
 
@@ -25,6 +29,40 @@ def token_for(tenant_id: str, **changes: Any) -> str:
     """A token as the application would issue it."""
     settings = Settings(jwt_secret=SECRET, _env_file=None)
     return issue_token(settings, **{"tenant_id": tenant_id, "subject": "someone", **changes})
+
+
+def dashboard_settings(installation: Installation, **changes: Any) -> Settings:
+    """The dashboards' routes, direct to both servers; nothing is read from a file."""
+    values: dict[str, Any] = {
+        "dashboard_url": installation.url(DASHBOARD, server=installation.pair.standby),
+        "dashboard_fallback_url": installation.url(DASHBOARD),
+        "dashboard_pool_size": 4,
+        "dashboard_fallback_pool_size": 2,
+    }
+    return Settings(_env_file=None, **(values | changes))
+
+
+@contextmanager
+def beating(installation: Installation) -> Iterator[None]:
+    """Write the heartbeat ten times a second, whatever happens to the server, until the block ends."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(installation.url("salespulse_pipeline"), autocommit=True) as connection:
+                    while not stop.wait(0.1):
+                        connection.execute(query("source.beat"))
+            except psycopg.OperationalError:
+                stop.wait(0.1)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @dataclass

@@ -9,9 +9,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.connect.conftest import DASHBOARD
 from tests.dashboard.conftest import EMPTY_TENANT, Shop
-from tests.dashboard.serving import Api, token_for
+from tests.dashboard.serving import DASHBOARD, Api, token_for
 
 TABLES = (
     "dim_tenant",

@@ -23,9 +23,8 @@ from local_stack.waiting import wait_until
 from pipelines.refresh import refresh
 from pipelines.source import SourceMapping
 from retail_app.synthetic import generate
-from tests.connect.conftest import beating, dashboard_settings
 from tests.dashboard.conftest import Shop
-from tests.dashboard.serving import SECRET, serve, token_for
+from tests.dashboard.serving import SECRET, beating, dashboard_settings, serve, token_for
 from tests.servers import Database
 from tests.warehouse import Installation, install_application, one, prepare_database, set_up_roles
 
@@ -48,7 +47,7 @@ async def test_a_role_that_row_security_does_not_hold_is_refused(
 def environment(settings: Settings, port: int) -> dict[str, str]:
     urls = {
         f"SALESPULSE_{name.upper()}": getattr(settings, name).get_secret_value()
-        for name in ("dashboard_url", "dashboard_fallback_url")
+        for name in ("dashboard_url", "dashboard_fallback_url", "redis_url")
     }
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("SALESPULSE_")},
