@@ -6,7 +6,7 @@ from dashboard_api.filters import Filter
 from dashboard_api.reports.reader import Reader, Row
 from dashboard_api.reports.report import Report
 
-_GROUP = (
+GROUP_COLUMNS = (
     "product_group_id",
     "product_group_name",
     "product_count",
@@ -28,11 +28,6 @@ _PAYMENT = (
 _CELL = ("weekday", "hour", "sale_count", "units", "net_amount")
 
 
-async def groups_of(reader: Reader) -> list[Row]:
-    """Product groups, the greatest net first; products without one are a row whose group is null."""
-    return await reader.rows("product_groups")
-
-
 async def payments_of(reader: Reader) -> list[Row]:
     """Payment methods, the greatest amount received first."""
     return await reader.rows("payments")
@@ -45,7 +40,7 @@ async def cells_of(reader: Reader) -> list[Row]:
 
 async def _groups(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "product_groups": await groups_of(reader)}
+    return {**reader.scope(), "product_groups": await reader.rows("product_groups")}
 
 
 async def _payments(reader: Reader, asked: Filter) -> dict[str, Any]:
@@ -58,6 +53,6 @@ async def _heatmap(reader: Reader, asked: Filter) -> dict[str, Any]:
     return {**reader.scope(), "cells": await cells_of(reader)}
 
 
-PRODUCT_GROUPS = Report("product-groups", "product_groups", _GROUP, _groups)
+PRODUCT_GROUPS = Report("product-groups", "product_groups", GROUP_COLUMNS, _groups)
 PAYMENTS = Report("payments", "payments", _PAYMENT, _payments)
 HEATMAP = Report("heatmap", "cells", _CELL, _heatmap)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports.breakdowns import cells_of, groups_of, payments_of
-from dashboard_api.reports.rankings import products_of, stores_of
-from dashboard_api.reports.reader import Reader
+from dashboard_api.reports.breakdowns import GROUP_COLUMNS, cells_of, payments_of
+from dashboard_api.reports.rankings import PRODUCT_COLUMNS, stores_of
+from dashboard_api.reports.reader import Reader, Row
 from dashboard_api.reports.report import Report
 from dashboard_api.reports.summary import totals_of
 from dashboard_api.reports.trend import points_of, suited
@@ -13,11 +13,21 @@ from dashboard_api.reports.trend import points_of, suited
 _STORES_SHOWN = 100
 
 
+async def _product_sections(reader: Reader) -> dict[str, list[Row]]:
+    # Products are by far the most rows, so they are read once for the three lists.
+    columns = {"products": PRODUCT_COLUMNS, "returned_products": PRODUCT_COLUMNS, "product_groups": GROUP_COLUMNS}
+    sections: dict[str, list[Row]] = {name: [] for name in columns}
+    for row in await reader.rows("product_sections"):
+        name = row["section"]
+        sections[name].append({column: row[column] for column in columns[name]})
+    return sections
+
+
 async def _build(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
     granularity = suited(reader.period)
     tenant = await reader.rows("tenant")
-    returned = await products_of(reader, limit=5, sort="refunds")
+    sections = await _product_sections(reader)
     return {
         **reader.scope(),
         "tenant": tenant[0]["name"] if tenant else None,
@@ -27,9 +37,7 @@ async def _build(reader: Reader, asked: Filter) -> dict[str, Any]:
         **await totals_of(reader),
         "granularity": granularity.value,
         "points": await points_of(reader, granularity),
-        "products": await products_of(reader, limit=10, sort="net"),
-        "returned_products": [row for row in returned if row["refund_amount"]],
-        "product_groups": await groups_of(reader),
+        **sections,
         "payments": await payments_of(reader),
         "cells": await cells_of(reader),
         "stores": await stores_of(reader, limit=_STORES_SHOWN),

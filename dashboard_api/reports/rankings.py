@@ -6,7 +6,7 @@ from dashboard_api.filters import CustomerFilter, PageFilter, ProductFilter
 from dashboard_api.reports.reader import Reader, Row
 from dashboard_api.reports.report import Report
 
-_PRODUCT = (
+PRODUCT_COLUMNS = (
     "product_id",
     "sku",
     "name",
@@ -46,13 +46,8 @@ async def ranked(
     sort: str = "net",
 ) -> tuple[list[Row], int]:
     """A page of rows, and how many rows there are in all (0 past the end)."""
-    rows = await reader.rows(statement, sort=sort, limit=limit, offset=offset)
+    rows = await reader.rows(statement, sort=sort, row_limit=limit, row_offset=offset)
     return [{name: row[name] for name in columns} for row in rows], rows[0]["total_rows"] if rows else 0
-
-
-async def products_of(reader: Reader, *, limit: int, sort: str) -> list[Row]:
-    """The first products of the ranking."""
-    return (await ranked(reader, "top_products", _PRODUCT, limit=limit, sort=sort))[0]
 
 
 async def stores_of(reader: Reader, *, limit: int) -> list[Row]:
@@ -72,7 +67,9 @@ def _page(rows: list[Row], total: int, asked: PageFilter) -> dict[str, Any]:
 
 async def _products(reader: Reader, asked: ProductFilter) -> dict[str, Any]:
     sort = asked.sort.value
-    rows, total = await ranked(reader, "top_products", _PRODUCT, limit=asked.limit, offset=asked.offset, sort=sort)
+    rows, total = await ranked(
+        reader, "top_products", PRODUCT_COLUMNS, limit=asked.limit, offset=asked.offset, sort=sort
+    )
     return {**reader.scope(), "sort": sort, "page": _page(rows, total, asked), "products": rows}
 
 
@@ -87,6 +84,6 @@ async def _stores(reader: Reader, asked: PageFilter) -> dict[str, Any]:
     return {**reader.scope(), "page": _page(rows, total, asked), "stores": rows}
 
 
-TOP_PRODUCTS = Report("top-products", "products", _PRODUCT, _products)
+TOP_PRODUCTS = Report("top-products", "products", PRODUCT_COLUMNS, _products)
 TOP_CUSTOMERS = Report("top-customers", "customers", _CUSTOMER, _customers)
 STORES = Report("stores", "stores", _STORE, _stores)

@@ -55,7 +55,9 @@ function makeTile(tile) {
   element.dataset.name = tile.name;
   const versus = make("p", "versus");
   versus.append(make("span", "chip"), make("span", "was"));
-  element.append(make("h2", "name", tile.title), make("p", "value"), versus);
+  const box = make("div", "box");
+  box.append(make("p", "value"));
+  element.append(make("h2", "name", tile.title), box, versus);
   const spark = document.createElementNS(SVG, "svg");
   spark.setAttribute("class", "spark");
   spark.setAttribute("viewBox", "0 0 100 28");
@@ -74,7 +76,7 @@ function fillTile(element, tile, { totals, previous_totals: previous, change, po
   const shown = (value) => (value === null ? "–" : tile.show(value));
   const value = element.querySelector(".value");
   setText(value, shown(totals[tile.name]));
-  value.title = value.textContent;
+  value.style.setProperty("--characters", value.textContent.length);
   showChip(element.querySelector(".chip"), change[tile.name], tile.better ?? "up");
   const before = previous[tile.name];
   setText(element.querySelector(".was"), before === null ? "nothing before" : `from ${tile.show === asMoney && Math.abs(Number(before)) >= 10_000 ? asShortMoney(Number(before)) : shown(before)}`);

@@ -154,8 +154,7 @@ WITH piece AS (
         p.is_current,
         d.customer_key,
         d.sale_count
-    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.daily_customer_sales AS d ON d.business_date BETWEEN p.from_date AND p.to_date
     WHERE
         d.tenant_key = %(tenant_key)s
@@ -165,8 +164,7 @@ WITH piece AS (
         p.is_current,
         m.customer_key,
         m.sale_count
-    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.monthly_customer_sales AS m ON m.business_month BETWEEN p.from_date AND p.to_date
     WHERE
         m.tenant_key = %(tenant_key)s
@@ -201,8 +199,7 @@ WITH piece AS (
         d.refund_amount,
         d.gross_amount - d.discount_amount - d.refund_amount AS net_amount,
         d.gross_amount - d.discount_amount - d.refund_amount - d.cost_amount AS margin_amount
-    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.daily_product_sales AS d ON d.business_date BETWEEN p.from_date AND p.to_date
     WHERE
         d.tenant_key = %(tenant_key)s
@@ -217,8 +214,7 @@ WITH piece AS (
         m.refund_amount,
         m.gross_amount - m.discount_amount - m.refund_amount AS net_amount,
         m.gross_amount - m.discount_amount - m.refund_amount - m.cost_amount AS margin_amount
-    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.monthly_product_sales AS m ON m.business_month BETWEEN p.from_date AND p.to_date
     WHERE
         m.tenant_key = %(tenant_key)s
@@ -254,7 +250,7 @@ page AS (
         END AS rank_value
     FROM product AS p
     ORDER BY rank_value DESC, p.product_key ASC
-    LIMIT %(limit)s OFFSET %(offset)s
+    LIMIT %(row_limit)s OFFSET %(row_offset)s
 )
 
 SELECT
@@ -285,8 +281,7 @@ WITH piece AS (
         d.refund_amount,
         d.gross_amount - d.discount_amount - d.refund_amount AS net_amount,
         d.gross_amount - d.discount_amount - d.refund_amount - d.cost_amount AS margin_amount
-    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.daily_product_sales AS d ON d.business_date BETWEEN p.from_date AND p.to_date
     WHERE
         d.tenant_key = %(tenant_key)s
@@ -299,8 +294,7 @@ WITH piece AS (
         m.refund_amount,
         m.gross_amount - m.discount_amount - m.refund_amount AS net_amount,
         m.gross_amount - m.discount_amount - m.refund_amount - m.cost_amount AS margin_amount
-    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.monthly_product_sales AS m ON m.business_month BETWEEN p.from_date AND p.to_date
     WHERE
         m.tenant_key = %(tenant_key)s
@@ -333,6 +327,146 @@ LEFT JOIN salespulse.dim_product AS d ON p.product_key = d.product_key
 GROUP BY d.product_group_id, d.product_group_name
 ORDER BY coalesce(sum(p.net_amount), 0) DESC, d.product_group_id ASC;
 
+-- name: product_sections
+-- What the page shows of products, from one pass: groups, the ten greatest by net, the five most refunded. `section` says which
+-- a row belongs to; the columns that a section has no use for are NULL.
+WITH piece AS (
+    SELECT
+        p.is_current,
+        d.product_key,
+        d.units,
+        d.returned_units,
+        d.gross_amount,
+        d.refund_amount,
+        d.gross_amount - d.discount_amount - d.refund_amount AS net_amount,
+        d.gross_amount - d.discount_amount - d.refund_amount - d.cost_amount AS margin_amount
+    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
+    INNER JOIN salespulse.daily_product_sales AS d ON d.business_date BETWEEN p.from_date AND p.to_date
+    WHERE
+        d.tenant_key = %(tenant_key)s
+        AND (%(store_keys)s::integer[] IS NULL OR d.store_key = any(%(store_keys)s))
+    UNION ALL
+    SELECT
+        p.is_current,
+        m.product_key,
+        m.units,
+        m.returned_units,
+        m.gross_amount,
+        m.refund_amount,
+        m.gross_amount - m.discount_amount - m.refund_amount AS net_amount,
+        m.gross_amount - m.discount_amount - m.refund_amount - m.cost_amount AS margin_amount
+    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
+    INNER JOIN salespulse.monthly_product_sales AS m ON m.business_month BETWEEN p.from_date AND p.to_date
+    WHERE
+        m.tenant_key = %(tenant_key)s
+        AND (%(store_keys)s::integer[] IS NULL OR m.store_key = any(%(store_keys)s))
+),
+
+product AS MATERIALIZED (
+    SELECT
+        p.product_key,
+        sum(p.units) FILTER (WHERE p.is_current) AS units,
+        sum(p.returned_units) FILTER (WHERE p.is_current) AS returned_units,
+        sum(p.gross_amount) FILTER (WHERE p.is_current) AS gross_amount,
+        sum(p.refund_amount) FILTER (WHERE p.is_current) AS refund_amount,
+        sum(p.net_amount) FILTER (WHERE p.is_current) AS net_amount,
+        sum(p.margin_amount) FILTER (WHERE p.is_current) AS margin_amount,
+        coalesce(sum(p.units) FILTER (WHERE NOT p.is_current), 0) AS previous_units,
+        coalesce(sum(p.net_amount) FILTER (WHERE NOT p.is_current), 0) AS previous_net_amount
+    FROM piece AS p
+    GROUP BY p.product_key
+),
+
+best AS (
+    SELECT p.* FROM product AS p
+    WHERE p.net_amount IS NOT NULL
+    ORDER BY p.net_amount DESC, p.product_key ASC
+    LIMIT 10
+),
+
+returned AS (
+    SELECT p.* FROM product AS p
+    WHERE p.refund_amount > 0
+    ORDER BY p.refund_amount DESC, p.product_key ASC
+    LIMIT 5
+),
+
+shown AS (
+    SELECT
+        'products' AS section,
+        b.*
+    FROM best AS b
+    UNION ALL
+    SELECT
+        'returned_products' AS section,
+        r.*
+    FROM returned AS r
+),
+
+member AS (
+    SELECT
+        s.section,
+        s.product_key,
+        d.product_id,
+        d.sku,
+        d.name,
+        NULL::text AS product_group_id,
+        d.product_group_name,
+        NULL::bigint AS product_count,
+        s.units,
+        s.returned_units,
+        s.gross_amount,
+        s.refund_amount,
+        s.net_amount,
+        s.margin_amount,
+        s.previous_units,
+        s.previous_net_amount,
+        CASE s.section WHEN 'products' THEN s.net_amount ELSE s.refund_amount END AS rank_value
+    FROM shown AS s
+    LEFT JOIN salespulse.dim_product AS d ON s.product_key = d.product_key
+    UNION ALL
+    SELECT
+        'product_groups' AS section,
+        NULL AS product_key,
+        NULL AS product_id,
+        NULL AS sku,
+        NULL AS name,
+        d.product_group_id,
+        d.product_group_name,
+        count(*) FILTER (WHERE p.net_amount IS NOT NULL) AS product_count,
+        coalesce(sum(p.units), 0) AS units,
+        NULL AS returned_units,
+        NULL AS gross_amount,
+        coalesce(sum(p.refund_amount), 0) AS refund_amount,
+        coalesce(sum(p.net_amount), 0) AS net_amount,
+        coalesce(sum(p.margin_amount), 0) AS margin_amount,
+        NULL AS previous_units,
+        coalesce(sum(p.previous_net_amount), 0) AS previous_net_amount,
+        coalesce(sum(p.net_amount), 0) AS rank_value
+    FROM product AS p
+    LEFT JOIN salespulse.dim_product AS d ON p.product_key = d.product_key
+    GROUP BY d.product_group_id, d.product_group_name
+)
+
+SELECT
+    m.section,
+    m.product_id,
+    m.sku,
+    m.name,
+    m.product_group_id,
+    m.product_group_name,
+    m.product_count,
+    m.units,
+    m.returned_units,
+    m.gross_amount,
+    m.refund_amount,
+    m.net_amount,
+    m.margin_amount,
+    m.previous_units,
+    m.previous_net_amount
+FROM member AS m
+ORDER BY m.section ASC, m.rank_value DESC, m.product_key ASC, m.product_group_id ASC;
+
 -- name: top_customers
 -- A page of customers, the greatest first by the measure that `sort` names.
 WITH piece AS (
@@ -343,8 +477,7 @@ WITH piece AS (
         d.units,
         d.refund_amount,
         d.gross_amount - d.discount_amount - d.refund_amount AS net_amount
-    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(day_from)s::date[], %(day_to)s::date[], %(day_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.daily_customer_sales AS d ON d.business_date BETWEEN p.from_date AND p.to_date
     WHERE
         d.tenant_key = %(tenant_key)s
@@ -357,8 +490,7 @@ WITH piece AS (
         m.units,
         m.refund_amount,
         m.gross_amount - m.discount_amount - m.refund_amount AS net_amount
-    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[])
-        AS p (from_date, to_date, is_current)
+    FROM unnest(%(month_from)s::date[], %(month_to)s::date[], %(month_is_current)s::boolean[]) AS p (from_date, to_date, is_current)
     INNER JOIN salespulse.monthly_customer_sales AS m ON m.business_month BETWEEN p.from_date AND p.to_date
     WHERE
         m.tenant_key = %(tenant_key)s
@@ -390,7 +522,7 @@ page AS (
         END AS rank_value
     FROM customer AS c
     ORDER BY rank_value DESC, c.customer_key ASC
-    LIMIT %(limit)s OFFSET %(offset)s
+    LIMIT %(row_limit)s OFFSET %(row_offset)s
 )
 
 SELECT
@@ -464,7 +596,7 @@ WHERE
     AND (NOT s.is_deleted OR f.store_key IS NOT NULL)
     AND (%(store_keys)s::integer[] IS NULL OR s.store_key = any(%(store_keys)s))
 ORDER BY coalesce(f.net_amount, 0) DESC, s.store_key ASC
-LIMIT %(limit)s OFFSET %(offset)s;
+LIMIT %(row_limit)s OFFSET %(row_offset)s;
 
 -- name: store_names
 -- For a picker: every store that is not deleted, by name.
