@@ -53,7 +53,9 @@ async def _per_key(
     before = (await client.info("memory"))["used_memory"]
     first = int(ipaddress.IPv4Address("100.64.0.0"))
     for start in range(0, keys, _TOGETHER):
-        await fill(policy, [str(ipaddress.IPv4Address(first + at)) for at in range(start, min(start + _TOGETHER, keys))])
+        await fill(
+            policy, [str(ipaddress.IPv4Address(first + at)) for at in range(start, min(start + _TOGETHER, keys))]
+        )
     after = (await client.info("memory"))["used_memory"]
     assert await client.dbsize() == keys
     return (after - before) / keys
