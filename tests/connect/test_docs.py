@@ -7,12 +7,13 @@ import pytest
 
 from connect import Settings
 from connect.server_record import BEHIND, LATE, NO_ANSWER, NOT_CHECKED, NOT_IN_RECOVERY, OTHER_CLUSTER, UNREACHABLE
-from tests.connect.conftest import DASHBOARD, PIPELINE, Heart, Place
+from tests.connect.conftest import DASHBOARD, PIPELINE, Place
 
 TEXT = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")
 
 
-def test_every_example_runs(place: Place, heart: Heart, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("heart", "shared_routers")
+def test_every_example_runs(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SALESPULSE_DASHBOARD_URL", place.url(DASHBOARD, place.pair.standby))
     monkeypatch.setenv("SALESPULSE_DASHBOARD_FALLBACK_URL", place.url(DASHBOARD, place.pair.primary))

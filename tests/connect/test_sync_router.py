@@ -194,6 +194,7 @@ def _read_in_a_child(settings: connect.Settings, answers: Any) -> None:
         answers.put(read.server)
 
 
+@pytest.mark.usefixtures("shared_routers")
 def test_read_only_without_a_router_also_after_a_fork(place: Place) -> None:
     settings = place.settings()
     with connect.read_only(max_staleness_s=2.0, settings=settings) as read:
