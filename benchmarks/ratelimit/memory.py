@@ -48,12 +48,14 @@ async def _per_key(
     client: redis.asyncio.Redis, policy: str, fill: Callable[[str, list[str]], Awaitable[None]], keys: int
 ) -> float:
     await client.flushall()
-    await fill(policy, ["warm"])
+    await fill(policy, [f"warm-{number}" for number in range(_TOGETHER)])
     await client.flushall()
     before = (await client.info("memory"))["used_memory"]
     first = int(ipaddress.IPv4Address("100.64.0.0"))
     for start in range(0, keys, _TOGETHER):
-        await fill(policy, [str(ipaddress.IPv4Address(first + at)) for at in range(start, min(start + _TOGETHER, keys))])
+        await fill(
+            policy, [str(ipaddress.IPv4Address(first + at)) for at in range(start, min(start + _TOGETHER, keys))]
+        )
     after = (await client.info("memory"))["used_memory"]
     assert await client.dbsize() == keys
     return (after - before) / keys
