@@ -123,7 +123,7 @@ class AsyncLimiter:
         """
         begun = self._core.begin_many(requests)
         # Submitted before the first is awaited, so they are in the same batch.
-        sent = {id(call): self._transport.submit(call) for call in begun if isinstance(call, Call)}
+        sent = {id(call): self._submit(call) for call in begun if isinstance(call, Call)}
         decisions = []
         for call in begun:
             if isinstance(call, Decision):
@@ -139,6 +139,15 @@ class AsyncLimiter:
                         self._core.abandon(other)
                 raise
         return decisions
+
+    def _submit(self, call: Call) -> asyncio.Future[bytes]:
+        # For one of many: a refusal to send it comes when it is awaited, so that it does not cut off the others.
+        try:
+            return self._transport.submit(call)
+        except OUTAGE as error:
+            future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            future.set_exception(error)
+            return future
 
     async def peek(
         self, policy: str, key: Key | None = None, *, cost: int | None = None, tenant: str | None = None

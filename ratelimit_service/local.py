@@ -55,9 +55,10 @@ class LocalLimiter:
             states = [self._state(limit, key, cost, now_us) for limit, key in zip(limits, keys, strict=True)]
             granted = all(wait == 0 for _, _, wait in states)
             if granted and is_charged and cost > 0:
-                for limit, key in zip(limits, keys, strict=True):
-                    self._charge(limit, key, cost, now_us, slot_id)
-                states = [self._state(limit, key, 0, now_us) for limit, key in zip(limits, keys, strict=True)]
+                states = [
+                    self._charge(limit, key, cost, now_us, slot_id, state)
+                    for limit, key, state in zip(limits, keys, states, strict=True)
+                ]
         values = [float(cost) if granted else -1.0]
         for state in states:
             values.extend(state)
@@ -98,15 +99,19 @@ class LocalLimiter:
         unit_us = period_us if limit.algorithm is Algorithm.GCRA else period_us / limit.quantity
         return unit_us * self._instances
 
-    def _charge(self, limit: Limit, key: bytes, cost: int, now_us: float, lease: bytes) -> None:
+    def _charge(
+        self, limit: Limit, key: bytes, cost: int, now_us: float, lease: bytes, state: tuple[float, float, float]
+    ) -> tuple[float, float, float]:
+        room, reset_us, _ = state
         if limit.algorithm is Algorithm.IN_FLIGHT:
             self._slots.setdefault(key, {})[lease] = now_us + limit.period_us
             self._trim(self._slots)
-            return
-        interval_us = self._interval(limit, float(limit.interval_us))
-        self._arrivals[key] = max(self._arrivals.get(key, now_us), now_us) + cost * interval_us
+            return room - 1, float(limit.period_us), 0.0
+        reset_us += cost * self._interval(limit, float(limit.interval_us))
+        self._arrivals[key] = now_us + reset_us
         self._arrivals.move_to_end(key)
         self._trim(self._arrivals)
+        return room - cost, reset_us, 0.0
 
     def _trim(self, table: OrderedDict[bytes, float] | OrderedDict[bytes, dict[bytes, float]]) -> None:
         while len(table) > self._size:

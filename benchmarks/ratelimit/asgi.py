@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from benchmarks.ratelimit.asynchronous import TASKS
-from benchmarks.ratelimit.floor import QUANTITY, SCRIPT, AsyncFloor
+from benchmarks.ratelimit.floor import QUANTITY, RATE, SCRIPT, AsyncFloor
 from benchmarks.ratelimit.policies import PATIENT, POLICIES
 from benchmarks.ratelimit.rounds import AsyncWork, Effort, faster, interleave_async, times
 from benchmarks.report import Report
@@ -139,7 +139,7 @@ def _slowapi(port: int) -> FastAPI:
 
 def _fastapi_limiter(client: redis.asyncio.Redis) -> FastAPI:
     # fastapi-limiter 0.2 takes a pyrate-limiter Limiter; one bucket for all clients is its documentation's example.
-    bucket = StateBucket([Rate(QUANTITY, Duration.DAY)], GCRA(), RedisStateStore(client, "fastapi-limiter"))
+    bucket = StateBucket([Rate(RATE, Duration.DAY, burst=QUANTITY)], GCRA(), RedisStateStore(client, "fastapi-limiter"))
     return _fastapi(dependencies=[Depends(RateLimiter(limiter=Limiter(bucket)))])
 
 

@@ -3,9 +3,9 @@
 import redis
 import redis.asyncio
 
-QUANTITY = 100_000_000
-INTERVAL_US = 864
-"""A hundred million a day: never exhausted here, and every key's state lives on, as under real limits."""
+RATE, QUANTITY = 1_000, 10_000_000
+INTERVAL_US = 86_400_000
+"""A thousand a day with a burst of ten million: never exhausted here, and every key's state lives on for minutes."""
 
 SCRIPT = """
 local time = redis.call('TIME')

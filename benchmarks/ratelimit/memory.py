@@ -48,7 +48,7 @@ async def _per_key(
     client: redis.asyncio.Redis, policy: str, fill: Callable[[str, list[str]], Awaitable[None]], keys: int
 ) -> float:
     await client.flushall()
-    await fill(policy, ["warm"])
+    await fill(policy, [f"warm-{number}" for number in range(_TOGETHER)])
     await client.flushall()
     before = (await client.info("memory"))["used_memory"]
     first = int(ipaddress.IPv4Address("100.64.0.0"))

@@ -12,7 +12,7 @@ import throttled.asyncio
 from pyrate_limiter import GCRA, BucketFactory, Duration, Limiter, Rate, RateItem, StateBucket, WallClock
 from pyrate_limiter.buckets.redis_state import RedisStateStore
 
-from benchmarks.ratelimit.floor import QUANTITY
+from benchmarks.ratelimit.floor import QUANTITY, RATE
 
 DAY_S = 86_400
 Check = Callable[[str], object]
@@ -25,7 +25,7 @@ class _Buckets(BucketFactory):
     def __init__(self, client: redis.Redis | redis.asyncio.Redis) -> None:
         self._client = client
         self._clock = WallClock()
-        self._rates = [Rate(QUANTITY, Duration.DAY)]
+        self._rates = [Rate(RATE, Duration.DAY, burst=QUANTITY)]
         self._buckets: dict[str, StateBucket] = {}
 
     def wrap_item(self, name: str, weight: int = 1) -> RateItem:
@@ -46,7 +46,7 @@ def sync_peers(port: int) -> dict[str, Check]:
     fixed = limits.strategies.FixedWindowRateLimiter(storage)
     sliding = limits.strategies.SlidingWindowCounterRateLimiter(storage)
     store = throttled.RedisStore(server=f"redis://127.0.0.1:{port}/0")
-    quota = throttled.per_duration(timedelta(seconds=DAY_S), QUANTITY, burst=QUANTITY)
+    quota = throttled.per_duration(timedelta(seconds=DAY_S), RATE, burst=QUANTITY)
     bucket = throttled.Throttled(using="token_bucket", quota=quota, store=store)
     gcra = throttled.Throttled(using="gcra", quota=quota, store=store)
     pyrate = Limiter(_Buckets(redis.Redis(port=port)))
@@ -66,7 +66,7 @@ def async_peers(port: int) -> dict[str, AsyncCheck]:
     fixed = limits.aio.strategies.FixedWindowRateLimiter(storage)
     sliding = limits.aio.strategies.SlidingWindowCounterRateLimiter(storage)
     store = throttled.asyncio.RedisStore(server=f"redis://127.0.0.1:{port}/0")
-    quota = throttled.per_duration(timedelta(seconds=DAY_S), QUANTITY, burst=QUANTITY)
+    quota = throttled.per_duration(timedelta(seconds=DAY_S), RATE, burst=QUANTITY)
     bucket = throttled.asyncio.Throttled(using="token_bucket", quota=quota, store=store)
     gcra = throttled.asyncio.Throttled(using="gcra", quota=quota, store=store)
     pyrate = Limiter(_Buckets(redis.asyncio.Redis(port=port)))

@@ -1,11 +1,10 @@
 """The policies under test, all with the floor's limit, so that the work is the same."""
 
-from benchmarks.ratelimit.floor import QUANTITY
+from benchmarks.ratelimit.floor import QUANTITY, RATE
 from ratelimit_service import Limit, OnOutage, Options, Policy, PolicySet
 
-_FREE = Limit.parse(f"{QUANTITY}/day")
-# Of three limits that one decision checks: a second's, a minute's and a day's, none of which is ever exhausted here.
-_THREE = tuple(Limit.parse(text) for text in (f"{QUANTITY}/day", f"{QUANTITY}/hour", f"{QUANTITY}/week"))
+_FREE = Limit.parse(f"{RATE}/day burst {QUANTITY}")
+_THREE = tuple(Limit.parse(f"{rate} burst {QUANTITY}") for rate in ("60/hour", "1000/day", "6000/week"))
 
 POLICIES = PolicySet(
     [
@@ -13,8 +12,8 @@ POLICIES = PolicySet(
         Policy("three", _THREE),
         Policy("used_up", (Limit.parse("1/day"),)),
         Policy("leased", (_FREE,), lease=20),
-        Policy("sliding", (Limit.parse("90000000/day sliding"),)),
-        Policy("fixed", (Limit.parse("90000000/day fixed"),)),
+        Policy("sliding", (Limit.parse("10000000/day sliding"),)),
+        Policy("fixed", (Limit.parse("10000000/day fixed"),)),
         Policy("slots", (Limit.parse("100 in flight lease 1h"),)),
         Policy("open", (_FREE,), on_outage=OnOutage.OPEN),
         Policy("closed", (_FREE,), on_outage=OnOutage.CLOSED),

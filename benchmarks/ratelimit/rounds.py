@@ -48,15 +48,18 @@ def interleave(contenders: Mapping[str, Work], effort: Effort, *, unit: int = 1)
     return times_us
 
 
-async def interleave_async(contenders: Mapping[str, AsyncWork], effort: Effort, *, unit: int) -> dict[str, list[float]]:
-    """`interleave` for contenders that await, all in the running loop."""
+async def interleave_async(
+    contenders: Mapping[str, AsyncWork], effort: Effort, *, unit: int, units: Mapping[str, int] | None = None
+) -> dict[str, list[float]]:
+    """`interleave` for contenders that await, all in the running loop; `units` are those that differ from `unit`."""
     _settle()
     counts = {}
     for name, work in contenders.items():
-        await work(unit)
+        own = (units or {}).get(name, unit)
+        await work(own)
         began_s = time.perf_counter()
-        await work(unit)
-        counts[name] = _count((time.perf_counter() - began_s) / unit, effort, unit)
+        await work(own)
+        counts[name] = _count((time.perf_counter() - began_s) / own, effort, own)
     times_us: dict[str, list[float]] = {name: [] for name in contenders}
     for name in _order(list(contenders), effort.rounds):
         began_s = time.perf_counter()
