@@ -4,7 +4,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dashboard_api.errors import ParameterError
 from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE
@@ -12,14 +12,8 @@ from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE
 STORES_MAX = 50
 
 
-def _is_printable(text: str) -> str:
-    if not text.isprintable():
-        message = "holds a character that can't be printed"
-        raise ValueError(message)
-    return text
-
-
-StoreId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_printable)]
+# No control characters: PostgreSQL's text takes no NUL, and no id has the others.
+StoreId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Format(StrEnum):
