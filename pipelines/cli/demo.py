@@ -127,7 +127,7 @@ class _Scene:
         with self._traffic():
             self._console.print()
             for name, url in _urls(self._settings):
-                self._console.print(f"  {name:<22} {url}")
+                self._console.print(f"  {name:<22} {url}", soft_wrap=True)
             self._console.print(
                 f"\nLive sales at {self._rate:g} a second; a sensor starts refreshes. Try `salespulse status` and "
                 "`salespulse verify`. Ctrl-C stops everything."
