@@ -103,6 +103,11 @@ class PostgresServer:
             connection.execute("SELECT pg_promote(true, 60)")
         self._primary = None
 
+    def follow(self, primary: "PostgresServer") -> None:
+        """Start a stopped standby anew behind another primary, which must have its slot."""
+        self._primary = primary
+        self.start()
+
     def pause_replay(self) -> None:
         """Stop applying WAL on a standby; it goes on receiving. Returns when the pause is in force."""
         with self.connect() as connection:

@@ -2,7 +2,7 @@
 
 -- name: replica_position
 -- Which history this server is on and how far it has come, read BEFORE the snapshot opens: a lower bound of what the
--- snapshot will show. The control file's timeline lags until a checkpoint, the receiver's does not.
+-- snapshot will show. The control file's timeline lags until a restartpoint; the receiver's does not, but there may be none.
 SELECT
     pg_is_in_recovery() AS is_replica,
     c.system_identifier::text AS system_identifier,
@@ -10,7 +10,7 @@ SELECT
         WHEN pg_is_in_recovery()
             THEN
                 greatest(
-                    (SELECT w.received_tli FROM pg_stat_wal_receiver AS w),
+                    salespulse_source.receiver_timeline(),
                     (SELECT r.min_recovery_end_timeline FROM pg_control_recovery() AS r),
                     (SELECT p.timeline_id FROM pg_control_checkpoint() AS p)
                 )
@@ -36,6 +36,7 @@ SELECT
         ELSE pg_current_wal_insert_lsn()
     END::text AS lsn,
     h.beat_at,
+    h.timeline AS beat_timeline,
     (
         SELECT count(*)
         FROM unnest(%(anchor_xids)s::text[]::xid8[], %(anchor_change_ids)s::bigint[]) AS a (xid, change_id)

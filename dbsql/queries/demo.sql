@@ -58,3 +58,8 @@ SELECT exists(SELECT FROM retail.tenants AS t WHERE t.name = %(name)s) AS is_the
 
 -- name: any_other_tenant
 SELECT exists(SELECT FROM retail.tenants AS t WHERE t.name <> %(name)s) AS is_there;
+
+-- name: facts
+SELECT
+    (SELECT count(*) FROM salespulse.fact_document) AS documents,
+    (SELECT count(*) FROM salespulse.fact_document_line) AS lines;

@@ -33,8 +33,12 @@ DELETE FROM salespulse_source.installed_capture WHERE source_name = %(source_nam
 SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'salespulse_source'::regnamespace AND c.relkind = 'v';
 
 -- name: grant_views
-GRANT SELECT ON ALL TABLES IN SCHEMA salespulse_source TO salespulse_reader;
+-- The pipeline's role reads them where a setting lets the refresh read the primary.
+GRANT SELECT ON ALL TABLES IN SCHEMA salespulse_source TO salespulse_reader, salespulse_pipeline;
 
 -- name: beat
--- One heartbeat; on a replica its age bounds the staleness.
-UPDATE salespulse_source.heartbeat SET beat_at = clock_timestamp();
+-- One heartbeat; on a replica its age bounds the staleness, and its timeline says whose history the replica shows.
+UPDATE salespulse_source.heartbeat
+SET
+    beat_at = clock_timestamp(),
+    timeline = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;

@@ -109,6 +109,35 @@ COPY (
             r.returned_at AS occurred_at
         FROM salespulse_source.sale_return AS r
         WHERE r.is_counted AND (%(is_whole)s OR (r.returned_at >= %(from_at)s AND r.returned_at < %(to_at)s))
+        UNION ALL
+        -- Over all of history also what has no document, so that it is in quarantine whenever it was written.
+        SELECT
+            'sale' AS document_kind,
+            o.sale_ref::text AS document_id,
+            null AS occurred_at
+        FROM (
+            SELECT l.sale_ref FROM salespulse_source.sale_line AS l
+            UNION
+            SELECT p.sale_ref FROM salespulse_source.sale_payment AS p
+        ) AS o
+        WHERE
+            %(is_whole)s
+            AND o.sale_ref IS NOT null
+            AND NOT EXISTS (SELECT FROM salespulse_source.sale AS s WHERE s.sale_ref = o.sale_ref)
+        UNION ALL
+        SELECT
+            'return' AS document_kind,
+            o.sale_return_ref::text AS document_id,
+            null AS occurred_at
+        FROM (
+            SELECT l.sale_return_ref FROM salespulse_source.sale_return_line AS l
+            UNION
+            SELECT p.sale_return_ref FROM salespulse_source.sale_return_payment AS p
+        ) AS o
+        WHERE
+            %(is_whole)s
+            AND o.sale_return_ref IS NOT null
+            AND NOT EXISTS (SELECT FROM salespulse_source.sale_return AS r WHERE r.sale_return_ref = o.sale_return_ref)
     ) AS d
     ORDER BY d.occurred_at
 ) TO STDOUT;

@@ -55,6 +55,7 @@ def plot_net(warehouse: Connection) -> dg.MarkdownMetadataValue | None:
         ),
         no_prefix=True,
         show_dots=False,
+        truncate_label=-1,
     )
     chart.x_labels = [row["business_date"].isoformat() for row in rows]
     # A picture may round; every stored amount stays NUMERIC.

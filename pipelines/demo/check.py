@@ -20,7 +20,7 @@ class DemoFigures:
     Attributes:
         ready_s: seconds until every server was ready.
         load: counts of the Online Retail load.
-        backfill: the first refresh: documents, lines, seconds, lines a second.
+        backfill: Dagster's first run: documents, lines, seconds until nothing was pending, lines a second.
         published: published totals beside the rollups'.
         traffic: committed operations by kind.
         refreshes: committed refreshes in all, the backfill's among them.

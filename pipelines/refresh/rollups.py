@@ -86,7 +86,8 @@ def parse_rollup(name: str, text: str) -> Rollup:
     """Read one rollup file.
 
     Raises:
-        RollupError: a header line is missing or names something unknown, or no measure was found.
+        RollupError: a header line is missing or names something unknown, the grain lacks a column that every rollup
+            has, or no measure was found.
     """
     header = {match["name"]: match["value"].strip() for match in _HEADER.finditer(text)}
     for wanted in ("relation", "grain", "counts"):
@@ -100,12 +101,18 @@ def parse_rollup(name: str, text: str) -> Rollup:
     counts = _names(header["counts"])
     if not set(counts) <= set(measures) or not counts:
         raise RollupError(f"dbsql/rollups/{name}.sql: each name under `-- counts:` must be a `sum(…) AS name` column")
+    grain = _names(header["grain"])
+    if not {"tenant_key", "store_key"} <= set(grain) or len({"business_date", "business_month"} & set(grain)) != 1:
+        raise RollupError(
+            f"dbsql/rollups/{name}.sql: the grain must have tenant_key, store_key, and either business_date or "
+            "business_month: verification and repair look for rows by them"
+        )
     statement = text[text.index("SELECT") :].strip().removesuffix(";")
     return Rollup(
         name=name,
         description=text.splitlines()[0].removeprefix("-- ").strip(),
         relation=header["relation"],
-        grain=_names(header["grain"]),
+        grain=grain,
         counts=counts,
         measures=measures,
         text=statement,

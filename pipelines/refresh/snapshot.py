@@ -12,6 +12,8 @@ from pipelines.refresh.connections import Connection, Connections
 from pipelines.refresh.errors import ForeignSourceError, RefreshError, ReplicaBehindError
 from pipelines.refresh.state import RefreshState, set_limits, text_ids
 
+_NOT_INSTALLED = "the source has no change log: run `salespulse migrate` and `salespulse source install`"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -55,18 +57,14 @@ def open_snapshot(
         RefreshError: the source is not installed there.
     """
     replica = connections.replica
-    position = replica.execute(query("changes.replica_position")).fetchone()
+    try:
+        position = replica.execute(query("changes.replica_position")).fetchone()
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+        raise RefreshError(_NOT_INSTALLED) from error
     if position is None or position["lsn"] is None or position["timeline"] is None:
         raise ReplicaBehindError("the replica does not know its own position yet; it has only just started")
     if state is not None:
         _check_cluster(state, position["system_identifier"])
-        if position["timeline"] == state.timeline:
-            _check_reached(connections.warehouse, position["lsn"], state.applied_lsn)
-        elif position["timeline"] < state.timeline:
-            raise ReplicaBehindError(
-                f"the replica is on timeline {position['timeline']}, but the facts were built from timeline "
-                f"{state.timeline}: it has not followed the failover yet"
-            )
     with replica.transaction():
         replica.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         anchors = state.anchors if state is not None else ()
@@ -79,20 +77,27 @@ def open_snapshot(
                 },
             ).fetchone()
         except psycopg.errors.UndefinedTable as error:
-            raise RefreshError(
-                "the source has no change log: run `salespulse migrate` and `salespulse source install`"
-            ) from error
+            raise RefreshError(_NOT_INSTALLED) from error
         if row is None:
             raise RefreshError("salespulse_source.heartbeat has no row: run `salespulse migrate`")
+        # Each may lag behind the history that the snapshot shows, neither can be ahead of it.
+        timeline = max(position["timeline"], row["beat_timeline"] or 0)
+        if state is not None and timeline == state.timeline:
+            _check_reached(connections.warehouse, position["lsn"], state.applied_lsn)
+        elif state is not None and timeline < state.timeline:
+            raise ReplicaBehindError(
+                f"the replica is on timeline {timeline}, but the facts were built from timeline {state.timeline}: "
+                "it has not followed the failover yet"
+            )
         set_limits(replica, lock_wait_s=statement_timeout_s, statement_timeout_s=statement_timeout_s)
         yield Snapshot(
             horizon=row["horizon"],
             lsn=row["lsn"],
-            timeline=position["timeline"],
+            timeline=timeline,
             system_identifier=position["system_identifier"],
             as_of=max(moment for moment in (position["replayed_at"], row["beat_at"]) if moment is not None),
             is_replica=position["is_replica"],
-            breaks=_breaks(state, position["timeline"], row["horizon"], row["anchors_found"]),
+            breaks=_breaks(state, timeline, row["horizon"], row["anchors_found"]),
         )
 
 

@@ -1,0 +1,1 @@
+"""What a refresh costs, beside the naive ways: `make bench-refresh`."""

@@ -1,0 +1,88 @@
+"""`python -m benchmarks.refresh`: every figure of the refresh, as a table and as JSON."""
+
+import argparse
+import itertools
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.refresh.capture import measure_capture
+from benchmarks.refresh.dataset import Dataset, make_dataset
+from benchmarks.refresh.environment import SETTINGS, environment, running_pair, value
+from benchmarks.refresh.memory import measure_batches, measure_real_sales, measure_whole_batch
+from benchmarks.refresh.scattered import measure_growth, measure_naive, measure_scattered
+from benchmarks.refresh.single import measure_backfill, measure_bucket, measure_idle, measure_verification
+from benchmarks.report import Report
+
+_PARTS = ("scattered", "naive", "bucket", "idle", "verification", "memory", "real", "capture")
+
+
+def main() -> int:
+    """Measure; the exit code says whether every bound holds."""
+    wanted = _arguments()
+    quick = wanted.quick
+    report = Report("refresh", settings={"server": dict(SETTINGS), "lines": wanted.lines, "quick": quick})
+    with running_pair() as pair:
+        with pair.primary.connect() as connection:
+            report.versions["postgresql"] = value(connection, "SHOW server_version")
+        with ExitStack() as stack:
+            sets: list[Dataset] = []
+            for lines in wanted.lines:
+                made = stack.enter_context(environment(pair, f"bench_{lines}"))
+                sets.append(_measure_size(report, make_dataset(made, lines), wanted.only, quick=quick))
+            if "scattered" in wanted.only:
+                for small, large in itertools.pairwise(sets):
+                    measure_growth(report, small, large)
+        if "real" in wanted.only:
+            measure_real_sales(report, pair)
+        if "capture" in wanted.only:
+            measure_capture(report, pair, rounds=3 if quick else 7, seconds=2 if quick else 4)
+    holds = report.finish(wanted.out)
+    if not holds:
+        print("some bounds do not hold here; the table says which", file=sys.stderr)
+    return 0 if holds or not wanted.strict else 1
+
+
+def _measure_size(report: Report, data: Dataset, only: list[str], *, quick: bool) -> Dataset:
+    rounds = 3 if quick else 7
+    measure_backfill(report, data)
+    if "scattered" in only:
+        measure_scattered(report, data, rounds=rounds)
+    if "naive" in only and data.refreshed_ms:
+        measure_naive(report, data, rounds=1 if quick or data.lines > 10**5 else 3)
+    if "bucket" in only:
+        measure_bucket(report, data, rounds=rounds)
+    if "idle" in only:
+        measure_idle(report, data, rounds=10 * rounds)
+    if "verification" in only:
+        measure_verification(report, data, rounds=1 if quick else 3)
+    if "memory" in only:
+        measure_batches(report, data)
+        if data.lines <= 10**6:
+            measure_whole_batch(report, data)
+    return data
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
+    quick = os.environ.get("QUICK") == "1"
+    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
+    parser.add_argument("--lines", default=os.environ.get("LINES"), help="sizes in sale lines, as in 1e5,1e6")
+    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/refresh.json)")
+    parser.add_argument("--quick", action="store_true", default=quick, help="10^5 lines and few rounds (QUICK=1)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
+    wanted = parser.parse_args()
+    wanted.only = wanted.only.split(",")
+    if unknown := set(wanted.only) - set(_PARTS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
+    try:
+        default = "1e5" if wanted.quick else "1e5,1e6"
+        wanted.lines = sorted(int(float(part)) for part in (wanted.lines or default).split(","))
+    except ValueError:
+        parser.error(f"--lines: {wanted.lines!r} is no list of numbers")
+    return wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The memory of a refresh's process, and the pace of the real sales' backfill."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.refresh.dataset import Dataset
+from benchmarks.refresh.environment import Environment, environment
+from benchmarks.report import Figure, Report
+from local_stack.postgres import PostgresPair
+from pipelines.refresh import RefreshOptions
+from retail_app import load_online_retail
+
+_REAL_SALES = Path(__file__).parents[2] / "data" / "online_retail.parquet"
+_REAL_LINES = 541_909
+_LIMIT_MIB = 300
+_LARGEST_BATCH = 1_000_000
+
+
+def measure_real_sales(report: Report, pair: PostgresPair) -> None:
+    """Online Retail (one tenant, 38 stores, 21 lines an invoice): the first refresh over all of it."""
+    with environment(pair, "real_sales") as made:
+        load_online_retail(made.application, _REAL_SALES)
+        made.settle()
+        found = _run(made, batch_documents=RefreshOptions(made.options.mapping).batch_documents)
+        assert found["lines"] == _REAL_LINES, found
+        report.add(
+            Figure(
+                "backfill of the real sales (541,909 lines)",
+                found["lines"] / found["seconds"],
+                "lines/s",
+                bound=60_000,
+                better="higher",
+                note=f"{found['documents']:,} sales and returns in {found['seconds']:.1f} s",
+            ),
+            _figure("memory of that backfill's process", found),
+        )
+
+
+def measure_batches(report: Report, data: Dataset) -> None:
+    """10,000 changes in batches of 1,000, in the default batches, and in one batch as large as can be set."""
+    for batch in (1_000, RefreshOptions(data.environment.options.mapping).batch_documents, _LARGEST_BATCH):
+        data.scatter.change(min(10_000, data.counts.sales // 4))
+        found = _run(data.environment, batch_documents=batch)
+        report.add(_figure(f"memory of a refresh at {data.label}, batches of {batch:,}", found))
+
+
+def measure_whole_batch(report: Report, data: Dataset) -> None:
+    """Everything queued and applied in one batch as large as can be set: what bounds memory when nothing else does."""
+    made = data.environment
+    made.application.execute(
+        "INSERT INTO salespulse.pending_document (document_kind, document_id, reason) "
+        "SELECT document_kind, document_id, 'bench' FROM salespulse.fact_document"
+    )
+    found = _run(made, batch_documents=_LARGEST_BATCH)
+    report.add(_figure(f"memory where all of {data.label} is one batch ({found['documents']:,} documents)", found))
+
+
+def _figure(name: str, found: dict[str, Any]) -> Figure:
+    note = f"{found['before_mib']:.0f} MiB of it before the refresh began; {found['transactions']} transactions"
+    return Figure(name, found["most_mib"], "MiB", bound=_LIMIT_MIB, note=note)
+
+
+def _run(made: Environment, *, batch_documents: int) -> dict[str, Any]:
+    wanted = {
+        "replica": made.url("salespulse_reader", standby=True),
+        "warehouse": made.url("salespulse_pipeline"),
+        "batch_documents": batch_documents,
+    }
+    made.wait_for_replay()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.refresh.child"],
+        input=json.dumps(wanted),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    if done.returncode:
+        raise RuntimeError(f"the refresh in its own process failed: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
