@@ -291,7 +291,7 @@ class FieldProblem(Document):
 class Problem(BaseModel):
     """A refusal (RFC 9457)."""
 
-    type: str = Field(examples=["https://salespulse.example/problems/invalid-parameter"])
+    type: str = Field(examples=["/problems/invalid-parameter"])
     title: str
     status: int
     detail: str
