@@ -285,8 +285,10 @@ class Core:
             call.book.leases.end(call.keys[-len(plan.limits)], None)
         if plan.on_outage is OnOutage.LOCAL:
             keys = call.keys[-len(plan.limits) :]
+            if plan.shares is None:
+                plan.shares = self._local.shares(plan.limits)
             values = self._local.decide(
-                plan.limits, keys, cost, self.clock(), slot_id=call.slot_id, is_charged=call.op is not Op.PEEK
+                plan.shares, keys, cost, self.clock(), slot_id=call.slot_id, is_charged=call.op is not Op.PEEK
             )
         else:
             values = (float(cost) if plan.on_outage is OnOutage.OPEN else -1.0, *plan.outage_state)

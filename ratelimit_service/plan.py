@@ -7,6 +7,7 @@ from ratelimit_service.errors import PolicyError, UsageError
 from ratelimit_service.keys import KeyMaker
 from ratelimit_service.lease import LeaseBook
 from ratelimit_service.limits import Algorithm, Limit
+from ratelimit_service.local import Share
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.policy import OnOutage, Policy, PolicySet
 from ratelimit_service.script import Op, pack_limits, pack_request, reply_struct
@@ -33,6 +34,7 @@ class Plan:
         "packed",
         "packed_slots",
         "reply",
+        "shares",
         "tallies",
         "version",
     )
@@ -43,6 +45,7 @@ class Plan:
         self.name = policy.name
         self.version = policies.version
         self.limits = limits
+        self.shares: tuple[Share, ...] | None = None
         self.cost = policy.cost
         self.on_outage = policy.on_outage
         is_open = policy.on_outage is OnOutage.OPEN

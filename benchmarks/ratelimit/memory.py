@@ -32,7 +32,7 @@ async def _measure(report: Report, port: int, keys: int) -> None:
             await asyncio.gather(*(limiter.take_slot(policy, name) for name in names))
 
         for policy, what, fill in (
-            ("one", "GCRA", check),
+            ("kept", "GCRA", check),
             ("sliding", "sliding window", check),
             ("fixed", "fixed window", check),
             ("slots", "in flight, one slot held", hold),

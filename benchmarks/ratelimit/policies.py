@@ -11,6 +11,8 @@ POLICIES = PolicySet(
         Policy("one", (_FREE,)),
         Policy("three", _THREE),
         Policy("used_up", (Limit.parse("1/day"),)),
+        # One unit of it is remembered for hours: longer than a million keys take.
+        Policy("kept", (Limit.parse("10/day"),)),
         Policy("leased", (_FREE,), lease=20),
         Policy("sliding", (Limit.parse("10000000/day sliding"),)),
         Policy("fixed", (Limit.parse("10000000/day fixed"),)),
