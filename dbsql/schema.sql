@@ -4,6 +4,16 @@ CREATE SCHEMA salespulse;
 
 CREATE SCHEMA salespulse_source;
 
+CREATE FUNCTION salespulse.api_key_identity(wanted_hash bytea) RETURNS TABLE(api_key_id integer, tenant_id text, role text)
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT k.api_key_id, t.tenant_id, k.role
+    FROM salespulse.api_key AS k
+    INNER JOIN salespulse.dim_tenant AS t ON k.tenant_key = t.tenant_key
+    WHERE k.key_hash = wanted_hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+$$;
+
 CREATE FUNCTION salespulse.current_tenant_key() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('salespulse.tenant_key'::text, true), ''::text))::integer;
@@ -20,15 +30,58 @@ EXCEPTION
 END
 $$;
 
+CREATE FUNCTION salespulse.mark_tenants_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO salespulse.tenant_version AS v (tenant_key, changed_at)
+    SELECT c.tenant_key, clock_timestamp() FROM changed_row AS c
+    GROUP BY c.tenant_key
+    ORDER BY c.tenant_key
+    ON CONFLICT (tenant_key) DO UPDATE
+    SET changed_at = greatest(excluded.changed_at, v.changed_at + interval '1 microsecond');
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION salespulse.tenant_key_of(wanted text) RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$ SELECT tenant_key FROM salespulse.dim_tenant WHERE tenant_id = wanted AND NOT is_deleted $$;
 
+CREATE FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) RETURNS TABLE(tenant_key integer, changed_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT v.tenant_key, v.changed_at FROM salespulse.tenant_version AS v WHERE v.changed_at > since
+$$;
+
 CREATE FUNCTION salespulse_source.receiver_timeline() RETURNS integer
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$ SELECT received_tli FROM pg_stat_wal_receiver $$;
+
+CREATE TABLE salespulse.api_key (
+    api_key_id integer NOT NULL,
+    tenant_key integer NOT NULL,
+    key_hash bytea NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_key_hash_check CHECK ((length(key_hash) = 32))
+);
+
+ALTER TABLE salespulse.api_key ALTER COLUMN api_key_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.api_key_api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE salespulse.continuity_event (
     continuity_event_id bigint NOT NULL,
@@ -376,6 +429,12 @@ CREATE TABLE salespulse.seen_transaction (
     xid xid8 NOT NULL
 );
 
+CREATE TABLE salespulse.tenant_version (
+    tenant_key integer NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
 CREATE TABLE salespulse_source.change_log (
     change_id bigint NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -409,6 +468,12 @@ CREATE TABLE salespulse_source.installed_capture (
     function_name text NOT NULL,
     installed_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_key_hash_key UNIQUE (key_hash);
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (api_key_id);
 
 ALTER TABLE ONLY salespulse.continuity_event
     ADD CONSTRAINT continuity_event_pkey PRIMARY KEY (continuity_event_id);
@@ -482,6 +547,9 @@ ALTER TABLE ONLY salespulse.refresh_state
 ALTER TABLE ONLY salespulse.seen_transaction
     ADD CONSTRAINT seen_transaction_pkey PRIMARY KEY (xid);
 
+ALTER TABLE ONLY salespulse.tenant_version
+    ADD CONSTRAINT tenant_version_pkey PRIMARY KEY (tenant_key);
+
 ALTER TABLE ONLY salespulse_source.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (xid, change_id);
 
@@ -490,6 +558,8 @@ ALTER TABLE ONLY salespulse_source.heartbeat
 
 ALTER TABLE ONLY salespulse_source.installed_capture
     ADD CONSTRAINT installed_capture_pkey PRIMARY KEY (source_name, table_name);
+
+CREATE INDEX api_key_tenant_key_idx ON salespulse.api_key USING btree (tenant_key);
 
 CREATE INDEX daily_customer_sales_business_date_idx ON salespulse.daily_customer_sales USING brin (business_date) WITH (pages_per_range='16');
 
@@ -507,11 +577,11 @@ CREATE INDEX dim_store_store_id_idx ON salespulse.dim_store USING btree (store_i
 
 CREATE INDEX fact_document_business_date_idx ON salespulse.fact_document USING btree (business_date);
 
-CREATE INDEX fact_document_line_business_date_idx ON salespulse.fact_document_line USING brin (business_date);
+CREATE INDEX fact_document_line_business_date_idx ON salespulse.fact_document_line USING brin (business_date) WITH (pages_per_range='16');
 
 CREATE INDEX fact_document_line_document_key_idx ON salespulse.fact_document_line USING btree (document_key);
 
-CREATE INDEX fact_document_payment_business_date_idx ON salespulse.fact_document_payment USING brin (business_date);
+CREATE INDEX fact_document_payment_business_date_idx ON salespulse.fact_document_payment USING brin (business_date) WITH (pages_per_range='16');
 
 CREATE INDEX fact_document_payment_document_key_idx ON salespulse.fact_document_payment USING btree (document_key);
 
@@ -527,6 +597,25 @@ CREATE INDEX quarantined_document_store_id_idx ON salespulse.quarantined_documen
 
 CREATE INDEX refresh_log_finished_at_idx ON salespulse.refresh_log USING btree (finished_at);
 
+CREATE TRIGGER mark_deleted AFTER DELETE ON salespulse.fact_document REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_inserted AFTER INSERT ON salespulse.fact_document REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_left AFTER UPDATE ON salespulse.fact_document REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_customer REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_product REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_store REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_tenant REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.fact_document REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
 ALTER TABLE ONLY salespulse.dim_customer
     ADD CONSTRAINT dim_customer_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
 
@@ -535,6 +624,8 @@ ALTER TABLE ONLY salespulse.dim_product
 
 ALTER TABLE ONLY salespulse.dim_store
     ADD CONSTRAINT dim_store_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE salespulse.api_key ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.daily_customer_sales ENABLE ROW LEVEL SECURITY;
 
@@ -558,6 +649,8 @@ ALTER TABLE salespulse.monthly_customer_sales ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.monthly_product_sales ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY pipeline_all ON salespulse.api_key TO salespulse_pipeline USING (true) WITH CHECK (true);
+
 CREATE POLICY pipeline_all ON salespulse.daily_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.daily_payment_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
@@ -579,6 +672,8 @@ CREATE POLICY pipeline_all ON salespulse.hourly_store_sales TO salespulse_pipeli
 CREATE POLICY pipeline_all ON salespulse.monthly_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.monthly_product_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.tenant_version TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY tenant_only ON salespulse.daily_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
@@ -602,6 +697,10 @@ CREATE POLICY tenant_only ON salespulse.monthly_customer_sales FOR SELECT TO sal
 
 CREATE POLICY tenant_only ON salespulse.monthly_product_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
+CREATE POLICY tenant_only ON salespulse.tenant_version FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+ALTER TABLE salespulse.tenant_version ENABLE ROW LEVEL SECURITY;
+
 GRANT USAGE ON SCHEMA salespulse TO salespulse_pipeline;
 GRANT USAGE ON SCHEMA salespulse TO salespulse_dashboard;
 GRANT USAGE ON SCHEMA salespulse TO salespulse_reader;
@@ -610,12 +709,22 @@ GRANT USAGE ON SCHEMA salespulse_source TO salespulse_reader;
 GRANT USAGE ON SCHEMA salespulse_source TO salespulse_pipeline;
 GRANT USAGE ON SCHEMA salespulse_source TO salespulse_dashboard;
 
+REVOKE ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.mark_tenants_changed() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION salespulse.tenant_key_of(wanted text) FROM PUBLIC;
 GRANT ALL ON FUNCTION salespulse.tenant_key_of(wanted text) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) TO salespulse_dashboard;
 
 REVOKE ALL ON FUNCTION salespulse_source.receiver_timeline() FROM PUBLIC;
 GRANT ALL ON FUNCTION salespulse_source.receiver_timeline() TO salespulse_reader;
 GRANT ALL ON FUNCTION salespulse_source.receiver_timeline() TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.api_key TO salespulse_pipeline;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.continuity_event TO salespulse_pipeline;
 
@@ -671,6 +780,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.refresh_state TO salespuls
 GRANT SELECT ON TABLE salespulse.refresh_state TO salespulse_dashboard;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.seen_transaction TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.tenant_version TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.tenant_version TO salespulse_dashboard;
 
 GRANT SELECT ON TABLE salespulse_source.change_log TO salespulse_reader;
 GRANT SELECT,DELETE ON TABLE salespulse_source.change_log TO salespulse_pipeline;
