@@ -122,9 +122,6 @@ RETURNING p.document_kind, p.document_id;
 -- name: count_pending
 SELECT count(*) AS pending_documents FROM salespulse.pending_document;
 
--- name: has_pending
-SELECT exists(SELECT FROM salespulse.pending_document) AS is_pending;
-
 -- name: create_enqueue_stage
 CREATE TEMP TABLE stage_enqueue (
     enqueue_order bigint GENERATED ALWAYS AS IDENTITY,
@@ -178,15 +175,6 @@ SELECT
     %(reason)s
 FROM salespulse.quarantined_document AS q
 WHERE q.document_kind = %(document_kind)s
-ON CONFLICT DO NOTHING;
-
--- name: enqueue_documents
-INSERT INTO salespulse.pending_document (document_kind, document_id, reason)
-SELECT
-    k.document_kind,
-    k.document_id,
-    %(reason)s
-FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (document_kind, document_id)
 ON CONFLICT DO NOTHING;
 
 -- name: drop_enqueue_stage
