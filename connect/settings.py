@@ -113,6 +113,27 @@ class Settings(BaseSettings):
         3.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
     )
 
+    api_host: str = Field("127.0.0.1", description="address that the dashboard API listens on")
+    api_port: int = Field(8400, ge=1, le=65535, description="port that the dashboard API listens on")
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="HS256 secret of the tokens that the application issues, 32 characters or more"
+    )
+    jwks_url: str | None = Field(
+        None, description="where the public keys of the tokens are (RS256, ES256, …), instead of jwt_secret"
+    )
+    jwt_audience: str = Field("salespulse", min_length=1, description="audience that every token must name")
+    jwt_issuer: str | None = Field(None, description="issuer that every token must name, if given")
+    dashboard_roles: tuple[str, ...] = Field(
+        ("owner", "manager", "viewer"), description="roles of a token that may read the dashboard (JSON list)"
+    )
+    dashboard_cache_mb: float = Field(64.0, ge=0, description="memory for finished answers, per process; 0 keeps none")
+    ratelimit_policies: Path | None = Field(
+        None, description="policy file of the limiter (TOML, YAML or JSON); the bundled 100 a minute unless given"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks whose X-Forwarded-For is believed (JSON list)"
+    )
+
     dashboard_weight: int = Field(
         1, ge=1, le=1000, description="dashboard_url's share of the reads beside further replicas"
     )
@@ -159,7 +180,7 @@ class Settings(BaseSettings):
     def _postgres_urls_are_postgres(self) -> Self:
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if not isinstance(value, SecretStr) or name == "redis_url":
+            if not isinstance(value, SecretStr) or not name.endswith("_url") or name == "redis_url":
                 continue
             scheme = urlsplit(value.get_secret_value()).scheme
             if scheme not in {"postgresql", "postgres"}:
@@ -224,13 +245,19 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 
 def _masked(value: object) -> str:
-    if value is None:
-        return ""
     if isinstance(value, tuple):
-        return ", ".join(f"{item.name} (weight {item.weight}) {_masked(item.url)}" for item in value)
-    if not isinstance(value, SecretStr):
-        return str(value)
-    parts = urlsplit(value.get_secret_value())
+        return ", ".join(_masked(item) for item in value)
+    if isinstance(value, ReplicaSetting):
+        return f"{value.name} (weight {value.weight}) {_masked(value.url)}"
+    if isinstance(value, SecretStr):
+        return _masked_secret(value.get_secret_value())
+    return "" if value is None else str(value)
+
+
+def _masked_secret(text: str) -> str:
+    parts = urlsplit(text)
+    if not parts.scheme:
+        return "***"
     if parts.password is None:
         return urlunsplit(parts)
     user, host = parts.username or "", parts.netloc.rpartition("@")[2]

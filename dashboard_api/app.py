@@ -1,0 +1,113 @@
+"""The app factory: wires settings to parts to routes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from connect import ReadRouter, Settings, load_settings
+from dashboard_api import health, page, routes
+from dashboard_api.auth import Authenticator, TokenVerifier
+from dashboard_api.cache import AnswerCache
+from dashboard_api.collector import StateCollector
+from dashboard_api.credentials import Credentials, tenant_of, user_of
+from dashboard_api.metrics import Metrics
+from dashboard_api.problems import add_handlers
+from dashboard_api.request_context import RequestContext
+from dashboard_api.security_headers import SecurityHeaders
+from dashboard_api.services import Services
+from dashboard_api.throttle import EXEMPT, POLICY, Throttle
+from dashboard_api.versions import VersionWatch
+from ratelimit_service.http import RateLimitMiddleware
+
+_DESCRIPTION = """
+Pre-computed sales figures of one tenant, exact and seconds old.
+
+* **Who**: a bearer token of the application, or an API key. The tenant comes from it, never from a parameter.
+* **When**: every answer says `as_of`, the moment that it reflects, and carries an `ETag` that changes only with the figures.
+* **Money** is a decimal string; business dates are local to each store.
+* **CSV**: `Accept: text/csv` or `?format=csv`.
+* Refusals are `application/problem+json`; 100 requests a minute per user or address unless told otherwise.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the app. Servers are reached for when it starts up, not here.
+
+    Args:
+        settings: read from the environment unless given.
+
+    Raises:
+        SettingsError: a setting can't be used.
+        NotConfiguredError: nothing says how tokens are verified.
+    """
+    settings = settings or load_settings()
+    metrics = Metrics()
+    router = ReadRouter(settings)
+    watch = VersionWatch(router)
+    throttle = Throttle(settings)
+    services = Services(
+        settings=settings,
+        router=router,
+        watch=watch,
+        cache=AnswerCache(int(settings.dashboard_cache_mb * 1024 * 1024), metrics.cache_lookups),
+        authenticator=Authenticator(settings, router, TokenVerifier(settings)),
+        throttle=throttle,
+        metrics=metrics,
+    )
+    metrics.registry.register(throttle.limiter.metrics)
+    metrics.registry.register(StateCollector(services.reading))
+    app = FastAPI(
+        title="Salespulse dashboard",
+        description=_DESCRIPTION,
+        version="1",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_tags=[
+            {"name": "dashboard", "description": "Figures of the credential's tenant."},
+            {"name": "session", "description": "The credential itself."},
+            {"name": "operation", "description": "For operators; neither throttled nor behind a credential."},
+        ],
+    )
+    app.state.services = services
+    app.include_router(routes.router)
+    app.include_router(health.router)
+    page.mount(app)
+    add_handlers(app)
+    # The last added sees a request first.
+    app.add_middleware(
+        RateLimitMiddleware,
+        limiter=throttle.limiter,
+        policy=POLICY,
+        exempt=EXEMPT,
+        trusted=settings.trusted_proxies,
+        user=user_of,
+        tenant=tenant_of,
+    )
+    app.add_middleware(Credentials, authenticator=services.authenticator)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestContext, metrics=metrics)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    services.throttle.start()
+    await services.router.open()
+    try:
+        await services.watch.look()
+        if services.watch.refusal is not None:
+            raise services.watch.refusal
+        watching = asyncio.create_task(services.watch.run())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+    finally:
+        await services.router.close()
+        await services.throttle.close()

@@ -1,0 +1,39 @@
+"""What operators see of the API, as Prometheus metrics. No label carries a tenant, a user or a store."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+_LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own, so that several apps can live in one test."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Histogram(
+            "salespulse_http_request_seconds",
+            "Time to answer, by route and status.",
+            ("route", "method", "status"),
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.cache_lookups = Counter(
+            "salespulse_answer_cache_lookups", "Answers by where they came from.", ("outcome",), registry=self.registry
+        )
+        self.query_seconds = Histogram(
+            "salespulse_report_seconds",
+            "Time to read and render one report that was not in the cache.",
+            ("report",),
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(route, method, status).observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in the text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,58 @@
+"""How the sales of a period divide: by product group, by payment method, by weekday and hour."""
+
+from typing import Any
+
+from dashboard_api.filters import Filter
+from dashboard_api.reports.reader import Reader, Row
+from dashboard_api.reports.report import Report
+
+GROUP_COLUMNS = (
+    "product_group_id",
+    "product_group_name",
+    "product_count",
+    "units",
+    "refund_amount",
+    "net_amount",
+    "margin_amount",
+    "previous_net_amount",
+)
+_PAYMENT = (
+    "payment_method",
+    "payment_count",
+    "refund_count",
+    "payment_amount",
+    "refund_amount",
+    "received_amount",
+    "previous_received_amount",
+)
+_CELL = ("weekday", "hour", "sale_count", "units", "net_amount")
+
+
+async def payments_of(reader: Reader) -> list[Row]:
+    """Payment methods, the greatest amount received first."""
+    return await reader.rows("payments")
+
+
+async def cells_of(reader: Reader) -> list[Row]:
+    """Weekday (1 is Monday) and hour, local to each store, where anything was sold or returned."""
+    return await reader.rows("weekday_hours")
+
+
+async def _groups(reader: Reader, asked: Filter) -> dict[str, Any]:
+    del asked
+    return {**reader.scope(), "product_groups": await reader.rows("product_groups")}
+
+
+async def _payments(reader: Reader, asked: Filter) -> dict[str, Any]:
+    del asked
+    return {**reader.scope(), "payments": await payments_of(reader)}
+
+
+async def _heatmap(reader: Reader, asked: Filter) -> dict[str, Any]:
+    del asked
+    return {**reader.scope(), "cells": await cells_of(reader)}
+
+
+PRODUCT_GROUPS = Report("product-groups", "product_groups", GROUP_COLUMNS, _groups)
+PAYMENTS = Report("payments", "payments", _PAYMENT, _payments)
+HEATMAP = Report("heatmap", "cells", _CELL, _heatmap)

@@ -1,0 +1,83 @@
+"""Every request gets an id, one log line and its place in the metrics; an error that nobody expected becomes a plain 500."""
+
+import json
+import logging
+import re
+import secrets
+import time
+from contextvars import ContextVar
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboard_api.metrics import Metrics
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+log = logging.getLogger("dashboard_api.access")
+
+
+class RequestContext:
+    """The outermost middleware. Takes the caller's `X-Request-ID` if it is plain; makes one otherwise."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, marked and measured."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        own = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        mark = request_id.set(own)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = own
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception:
+            log.exception("unexpected error", extra={"path": scope["path"]})
+            if status:
+                # Half an answer is out: closing the connection is all that is left, which the server does on an error.
+                raise
+            await _send_500(send_marked, own)
+        finally:
+            self._finish(scope, status, time.perf_counter() - started)
+            request_id.reset(mark)
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "(none)"
+        self._metrics.observe_request(route, scope["method"], status, seconds)
+        log.info(
+            "request",
+            extra={
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "ms": round(seconds * 1000, 2),
+                "subject": scope.get("state", {}).get("subject"),
+            },
+        )
+
+
+async def _send_500(send: Send, own_id: str) -> None:
+    document = {
+        "type": "/problems/internal",
+        "title": "Something went wrong here",
+        "status": 500,
+        "detail": "the log has the reason, under this request id",
+        "request_id": own_id,
+    }
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(document).encode()})

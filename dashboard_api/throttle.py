@@ -1,0 +1,56 @@
+"""The limiter in front of the API: its policies, reloaded while it runs, and what it exempts."""
+
+import redis.asyncio
+
+from connect import Settings
+from dashboard_api.errors import NotConfiguredError
+from ratelimit_service import AsyncLimiter, FileSource, PolicySet, PolicyWatcher, RateLimitError, load_policies
+from ratelimit_service.http import bundled_policies
+
+# Health and metrics must answer whatever happens; the page's own files cost less than counting them.
+EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static/**")
+POLICY = "default"
+
+
+class Throttle:
+    """One process's limiter.
+
+    Raises:
+        SettingsError: `redis_url` is not set. A Redis that is away is no error: the policy says what holds then.
+        NotConfiguredError: the policy file can't be used; the message has the line.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.limiter = AsyncLimiter(redis.asyncio.from_url(settings.url("redis_url")), _policies(settings))
+        self._watcher: PolicyWatcher | None = None
+        if settings.ratelimit_policies is not None:
+            self._watcher = PolicyWatcher(
+                FileSource(settings.ratelimit_policies),
+                self.limiter.install,
+                on_refused=self.limiter.metrics.reload_failures.add,
+            )
+
+    def start(self) -> None:
+        """Begin to watch the policy file."""
+        if self._watcher is not None:
+            self._watcher.start()
+
+    async def close(self) -> None:
+        """Stop watching, and close the connections to Redis."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        await self.limiter.aclose()
+
+
+def _policies(settings: Settings) -> PolicySet:
+    if settings.ratelimit_policies is None:
+        return bundled_policies()
+    try:
+        policies = load_policies(settings.ratelimit_policies)
+    except RateLimitError as error:
+        raise NotConfiguredError(str(error)) from error
+    if POLICY not in policies:
+        raise NotConfiguredError(
+            f"{settings.ratelimit_policies} has no policy named {POLICY!r}, which the API asks for"
+        )
+    return policies

@@ -1,0 +1,164 @@
+"""Answers are made once however many ask, kept within bounds, and never given to another tenant or after a change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from dashboard_api.answers import Answer
+from dashboard_api.cache import KEEP_S, AnswerCache
+from dashboard_api.filters import Format
+from tests.dashboard.conftest import Shop
+from tests.dashboard.serving import Api, token_for
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def answer(text: str, *, changed_at: datetime = T0, size: int = 0) -> Answer:
+    return Answer("x", text.encode() + b" " * size, Format.JSON, as_of=T0, changed_at=changed_at)
+
+
+class Maker:
+    """Makes answers, counts, and waits at a gate if told to."""
+
+    def __init__(self, text: str = "{}", *, changed_at: datetime = T0, size: int = 0) -> None:
+        self.calls = 0
+        self.gate: asyncio.Event | None = None
+        self.answer = answer(text, changed_at=changed_at, size=size)
+
+    async def __call__(self) -> Answer:
+        self.calls += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        return self.answer
+
+
+@pytest.fixture
+def lookups() -> Counter:
+    return Counter("lookups", "Lookups.", ("outcome",), registry=CollectorRegistry())
+
+
+@pytest.fixture
+def cache(lookups: Counter) -> AnswerCache:
+    return AnswerCache(100_000, lookups)
+
+
+async def test_equal_questions_at_once_are_asked_once(cache: AnswerCache, lookups: Counter) -> None:
+    maker = Maker()
+    maker.gate = asyncio.Event()
+    asking = [asyncio.create_task(cache.get((1, "q"), T0, maker)) for _ in range(100)]
+    await asyncio.sleep(0)
+    maker.gate.set()
+    assert set(await asyncio.gather(*asking)) == {maker.answer}
+    assert maker.calls == 1
+    assert await cache.get((1, "q"), T0, maker) is maker.answer
+    counted = {outcome: lookups.labels(outcome)._value.get() for outcome in ("miss", "joined", "hit")}
+    assert counted == {"miss": 1, "joined": 99, "hit": 1}
+
+
+async def test_tenants_never_share_an_answer(cache: AnswerCache) -> None:
+    one, two = Maker("1"), Maker("2")
+    assert await cache.get((1, "q"), T0, one) is one.answer
+    assert await cache.get((2, "q"), T0, two) is two.answer
+    assert await cache.get((1, "q"), T0, two) is one.answer
+
+
+async def test_a_change_makes_kept_answers_old(cache: AnswerCache) -> None:
+    old = Maker("1")
+    await cache.get((1, "q"), T0, old)
+    new = Maker("2", changed_at=T0 + timedelta(seconds=1))
+    assert await cache.get((1, "q"), T0 + timedelta(seconds=1), new) is new.answer
+
+
+async def test_a_flight_from_before_the_change_is_not_joined(cache: AnswerCache) -> None:
+    old = Maker("1")
+    old.gate = asyncio.Event()
+    first = asyncio.create_task(cache.get((1, "q"), T0, old))
+    await asyncio.sleep(0)
+    new = Maker("2", changed_at=T0 + timedelta(seconds=1))
+    second = asyncio.create_task(cache.get((1, "q"), T0 + timedelta(seconds=1), new))
+    await asyncio.sleep(0)
+    old.gate.set()
+    assert await first is old.answer
+    assert await second is new.answer
+
+
+async def test_an_answer_from_a_server_that_is_behind_is_given_but_asked_again(cache: AnswerCache) -> None:
+    behind = Maker("1")
+    for _ in range(3):
+        assert await cache.get((1, "q"), T0 + timedelta(seconds=1), behind) is behind.answer
+    assert behind.calls == 3
+
+
+async def test_memory_is_bounded_and_the_least_used_go_first(lookups: Counter) -> None:
+    cache = AnswerCache(40_000, lookups)
+    makers = {number: Maker(str(number), size=4_000) for number in range(10)}
+    for number, maker in makers.items():
+        await cache.get((1, str(number)), T0, maker)
+        await cache.get((1, "0"), T0, makers[0])
+    assert cache.size_bytes <= 40_000
+    assert 2 <= len(cache) < 10
+    assert makers[0].calls == 1, "used all the time, so it stayed"
+    await cache.get((1, "1"), T0, makers[1])
+    assert makers[1].calls == 2
+    huge = Maker("huge", size=100_000)
+    await cache.get((1, "huge"), T0, huge)
+    assert cache.size_bytes <= 40_000
+
+
+async def test_whoever_hangs_up_does_not_end_it_for_the_others(cache: AnswerCache) -> None:
+    maker = Maker()
+    maker.gate = asyncio.Event()
+    first, second = (asyncio.create_task(cache.get((1, "q"), T0, maker)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    maker.gate.set()
+    assert await second is maker.answer
+    assert maker.calls == 1
+
+
+async def test_a_failure_goes_to_all_who_waited_and_is_not_kept(cache: AnswerCache) -> None:
+    fails: list[Callable[[], Awaitable[Answer]]] = []
+
+    async def broken() -> Answer:
+        fails.append(broken)
+        await asyncio.sleep(0)
+        message = "the database is away"
+        raise ConnectionError(message)
+
+    results = await asyncio.gather(*(cache.get((1, "q"), T0, broken) for _ in range(5)), return_exceptions=True)
+    assert [type(result) for result in results] == [ConnectionError] * 5
+    assert len(fails) == 1
+    maker = Maker()
+    assert await cache.get((1, "q"), T0, maker) is maker.answer
+
+
+async def test_an_answer_is_made_anew_after_a_while(lookups: Counter) -> None:
+    now = [0.0]
+    cache = AnswerCache(100_000, lookups, clock=lambda: now[0])
+    maker = Maker()
+    await cache.get((1, "q"), T0, maker)
+    now[0] = KEEP_S - 1
+    await cache.get((1, "q"), T0, maker)
+    assert maker.calls == 1
+    now[0] = KEEP_S + 1
+    await cache.get((1, "q"), T0, maker)
+    assert maker.calls == 2
+
+
+async def test_a_burst_of_equal_reads_costs_one_query(api: Api, shop: Shop) -> None:
+    """Over HTTP, 300 at once: the statements run once."""
+    made = "salespulse_report_seconds_count"
+    before = api.metric(made, report="top-customers")
+    headers = {"Authorization": f"Bearer {token_for(shop.tenant)}"}
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=api.url, headers=headers, limits=limits, timeout=30) as client:
+        path = "/api/dashboard/top-customers?from=2025-03-03&to=2025-06-29&limit=13"
+        answers = await asyncio.gather(*(client.get(path) for _ in range(300)))
+    assert {response.status_code for response in answers} == {200}
+    assert len({response.headers["etag"] for response in answers}) == 1
+    assert api.metric(made, report="top-customers") == before + 1
