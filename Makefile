@@ -48,3 +48,18 @@ test: $(VENV)/.installed ## Everything: checks and all tests, on real servers
 	@tests/install-debian-packages
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q
+
+# What benchmarks measure beside this project is in a lock file of its own.
+$(VENV)/.installed-bench: requirements-bench.lock $(VENV)/.installed
+	@echo "== Installing what the benchmarks compare with"
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock \
+	 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+.PHONY: bench-refresh
+bench-refresh: $(VENV)/.installed-bench ## Measure the refresh beside a materialised view; QUICK=1 is short, LINES=1e7 large
+	@$(BIN)/python -m benchmarks.refresh $(if $(QUICK),--quick,) $(if $(LINES),--lines $(LINES),)
+
+.PHONY: bench-ratelimit
+bench-ratelimit: $(VENV)/.installed-bench ## Measure the limiter beside its peers; QUICK=1 is short
+	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.ratelimit

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from connect.errors import ConnectionBudgetError, SettingsError, UnavailableError
-from connect.routes import ADMIN, DASHBOARD_READ, ROUTES, connect_url
+from connect.routes import ADMIN, DASHBOARD_READ, ROUTES, connect_route
 from connect.settings import Settings
 from dbsql import query
 
@@ -102,7 +102,7 @@ def check_connection_budget(settings: Settings) -> list[ServerBudget]:
 
 def _ask(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBudget, Demand] | None:
     try:
-        with connect_url(demand.url, f"budget {demand.route}") as connection:
+        with connect_route(demand.url, f"budget {demand.route}") as connection:
             row = connection.execute(query("connect.connection_limits")).fetchone()
             is_pooled = row is not None and row["backend_pid"] != connection.info.backend_pid
     except (UnavailableError, psycopg.OperationalError):

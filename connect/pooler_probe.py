@@ -17,7 +17,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from connect.aborting import abort
-from connect.routes import Connection, connect_url
+from connect.routes import Connection, connect_route
 from dbsql import query
 
 _ROUNDS = 6
@@ -67,7 +67,7 @@ def probe_preparing(url: str) -> ProbeResult:
 
 @contextlib.contextmanager
 def _open(url: str) -> Iterator[Connection]:
-    connection = connect_url(url, "probe")
+    connection = connect_route(url, "probe")
     # A pooler without a free session lets its clients wait for minutes.
     timer = threading.Timer(_PATIENCE_S, abort, (connection,))
     timer.start()

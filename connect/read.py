@@ -17,7 +17,6 @@ BEGIN: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The same session of a pooler, a new snapshot.
 CHAIN: LiteralString = "COMMIT AND CHAIN"
 COMMIT: LiteralString = "COMMIT"
-ROLLBACK: LiteralString = "ROLLBACK"
 
 
 @dataclass(frozen=True)

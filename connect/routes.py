@@ -16,8 +16,9 @@ Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]
 AsyncConnection: TypeAlias = psycopg.AsyncConnection[Row]
 
-# libpq's least; a server that doesn't shake hands in that time is as good as away.
-_CONNECT_TIMEOUT_S = 3
+# A dashboard's reader waits meanwhile; a pipeline rather waits out a restart.
+_CONNECT_S = 3
+_PATIENT_CONNECT_S = 10
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,22 @@ class Route:
             SettingsError: the URL is not set.
             UnavailableError: the server can't be reached or refuses.
         """
-        return connect_url(self.url(settings), self.name)
+        return connect_route(self.url(settings), self.name)
 
 
-def connect_url(url: str, name: str) -> Connection:
-    """Open one connection as `Route.connect` does, to a URL that no route names.
+def connect_route(url: str, name: str) -> Connection:
+    """Open one connection as `Route.connect` does, to a URL that may belong to no route.
 
     Raises:
         UnavailableError: the server can't be reached or refuses.
     """
     try:
-        return psycopg.connect(url, **connection_options(name))
+        return psycopg.connect(url, **connection_options(name, connect_timeout_s=_PATIENT_CONNECT_S))
     except psycopg.OperationalError as error:
         raise UnavailableError(f"cannot reach the {name} server: {str(error).strip()}") from error
 
 
-def connection_options(name: str) -> dict[str, Any]:
+def connection_options(name: str, *, connect_timeout_s: int = _CONNECT_S) -> dict[str, Any]:
     """Keyword arguments of `psycopg.connect` that every route shares.
 
     No server-side preparing (before 1.22 PgBouncer hands one client another's prepared statement, silently), and nothing that a
@@ -86,7 +87,7 @@ def connection_options(name: str) -> dict[str, Any]:
         "autocommit": True,
         "row_factory": dict_row,
         "prepare_threshold": None,
-        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "connect_timeout": connect_timeout_s,
         "application_name": f"salespulse {name}",
         "keepalives_idle": 5,
         "keepalives_interval": 2,

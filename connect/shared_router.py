@@ -34,9 +34,11 @@ class _SharedRouters:
             return router
 
     def close(self) -> None:
-        for owner, _, router in self._made:
-            if owner == os.getpid():
-                router.close()
+        ours = [entry for entry in self._made if entry[0] == os.getpid()]
+        # A parent's stay referenced: collecting them here would run their clean-up against its sockets.
+        self._made = [entry for entry in self._made if entry[0] != os.getpid()]
+        for _, _, router in ours:
+            router.close()
 
     def forked(self) -> None:
         # Another thread of the parent may have held it.

@@ -29,6 +29,8 @@ class Credentials:
     superuser: str = field(repr=False)
     replication: str = field(repr=False)
     redis: str = field(repr=False)
+    # Signs the tokens that `salespulse token` gives out.
+    jwt: str = field(repr=False)
     roles: dict[str, str] = field(repr=False)
     salts: dict[str, str] = field(repr=False)
 
@@ -64,6 +66,7 @@ def load_credentials(path: Path) -> Credentials:
         superuser=secrets.token_urlsafe(24),
         replication=secrets.token_urlsafe(24),
         redis=secrets.token_urlsafe(24),
+        jwt=secrets.token_urlsafe(48),
         roles={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES},
         salts={role: _b64(secrets.token_bytes(16)) for role in LOGIN_ROLES},
     )

@@ -26,8 +26,11 @@ from local_stack.programs import Program
 from local_stack.redis_server import answers
 
 # Where people look first; any free port will do when these are taken.
-_CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserver": 3000}
+_CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserver": 3000, "dashboard": 8400}
 _PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
+
+# The programs read these from the file that `up` writes, so that no secret stands in a process's environment.
+_IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret"}
 
 _PROJECT = Path(__file__).parents[1]
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
@@ -85,6 +88,12 @@ def stack_urls(
         "dashboard_url": route(names.DASHBOARD_ROLE, "postgres_standby", "pgbouncer_dashboard", "dashboard"),
         "dashboard_fallback_url": route(
             names.DASHBOARD_ROLE, "postgres_primary", "pgbouncer_dashboard", "dashboard_fallback"
+        ),
+        "dashboard_direct_url": direct(
+            "postgres_standby", names.DASHBOARD_ROLE, credentials.roles[names.DASHBOARD_ROLE]
+        ),
+        "dashboard_fallback_direct_url": direct(
+            "postgres_primary", names.DASHBOARD_ROLE, credentials.roles[names.DASHBOARD_ROLE]
         ),
         "application_url": direct(
             "postgres_primary", names.APPLICATION_ROLE, credentials.roles[names.APPLICATION_ROLE]
@@ -218,7 +227,7 @@ def python_environment(parts: Parts) -> dict[str, str]:
     passed_on = {
         f"SALESPULSE_{name.upper()}": str(value)
         for name, value in given.items()
-        if not name.endswith("_url") and name not in {"data_dir", "dagster_home"}  # those stand in stack.env
+        if not name.endswith("_url") and name not in _IN_STACK_FILE
     }
     return {
         **passed_on,
@@ -236,6 +245,21 @@ def command_programs(commands: Mapping[str, Sequence[str]], parts: Parts) -> lis
     start = [salespulse] if salespulse else [sys.executable, "-c", "from pipelines.cli import main; main()"]
     environment = python_environment(parts)
     return [Program(name, [*start, *arguments], 3, environment=environment) for name, arguments in commands.items()]
+
+
+def dashboard_programs(parts: Parts) -> list[Program]:
+    """The dashboard's API and page, unless the stack runs without pages."""
+    if not parts.with_ui:
+        return []
+    return [
+        Program(
+            name="dashboard",
+            command=[sys.executable, "-m", "dashboard_api"],
+            stage=3,
+            port=parts.ports["dashboard"],
+            environment=python_environment(parts),
+        )
+    ]
 
 
 def _dagster_variables(parts: Parts, storage_url: str) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from local_stack.plan import (
     base_environment,
     command_programs,
     dagster_programs,
+    dashboard_programs,
     pick_ports,
     server_programs,
     stack_urls,
@@ -128,6 +129,7 @@ class _Upward:
         programs = [
             *server_programs(parts),
             *command_programs(self._options.commands, parts),
+            *dashboard_programs(parts),
             *dagster_programs(parts),
         ]
         self._timed("PostgreSQL's data", lambda: self._make_clusters(parts))
@@ -162,7 +164,10 @@ class _Upward:
         own_redis = redis_url(ports["redis"], credentials.redis) if given.redis_url is None else None
         urls = stack_urls(ports, credentials, postgres=runs_postgres, redis_url=own_redis, pooled=pgbouncer is not None)
         ui_port = ports["webserver"] if options.with_ui else None
-        write_stack_file(layout, {**urls, **given_urls(given)}, ui_port=ui_port)
+        own = {"api_port": str(ports["dashboard"])}
+        if given.jwks_url is None:
+            own["jwt_secret"] = given.jwt_secret.get_secret_value() if given.jwt_secret else credentials.jwt
+        write_stack_file(layout, {**urls, **given_urls(given), **own}, ui_port=ui_port)
         settings = load_settings(data_dir=layout.root)
         both = poolers(ports=ports, application_database=APPLICATION_DATABASE, dagster_database=DAGSTER_DATABASE)
         alias = server_url(ports["pgbouncer_pipeline"], "dagster_ui", DAGSTER_ROLE, credentials.roles[DAGSTER_ROLE])

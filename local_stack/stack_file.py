@@ -23,7 +23,7 @@ def given_settings(layout: Layout, credentials: Credentials) -> Settings:
 
 def given_urls(given: Settings) -> dict[str, str]:
     """The servers among the settings that have a value, in clear."""
-    values = {name: getattr(given, name) for name in type(given).model_fields}
+    values = {name: getattr(given, name) for name in type(given).model_fields if name.endswith("_url")}
     return {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
 
 
@@ -32,7 +32,7 @@ def write_stack_file(layout: Layout, urls: Mapping[str, str], *, ui_port: int | 
 
     Args:
         layout: of the stack.
-        urls: the `…_url` settings, given or the stack's own.
+        urls: the `…_url` settings, given or the stack's own, and what else the stack decides.
         ui_port: where Dagster's webserver answers; None without one.
     """
     entries = dict(urls) | {"dagster_home": str(layout.dagster_home)}

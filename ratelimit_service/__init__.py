@@ -14,7 +14,7 @@ from ratelimit_service.policy import OnOutage, Policy, PolicySet
 from ratelimit_service.policy_file import load_policies, parse_policies
 from ratelimit_service.policy_store import FileSource, PolicyWatcher, RedisSource, publish_policies
 from ratelimit_service.requests import CheckRequest
-from ratelimit_service.slots import Slot
+from ratelimit_service.slots import Slot, SlotLease
 
 __all__ = [
     "Algorithm",
@@ -36,6 +36,7 @@ __all__ = [
     "RateLimitedError",
     "RedisSource",
     "Slot",
+    "SlotLease",
     "UsageError",
     "load_policies",
     "parse_policies",

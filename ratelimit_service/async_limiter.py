@@ -18,13 +18,12 @@ from ratelimit_service.core import OUTAGE, Call, Core
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError
 from ratelimit_service.keys import Key
-from ratelimit_service.limiter import SLOT_ID_BYTES
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import Op
-from ratelimit_service.slots import Slot
+from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
 from ratelimit_service.waiting import Waiter
 
 P = ParamSpec("P")
@@ -124,7 +123,7 @@ class AsyncLimiter:
         """
         begun = self._core.begin_many(requests)
         # Submitted before the first is awaited, so they are in the same batch.
-        sent = {id(call): self._transport.submit(call) for call in begun if isinstance(call, Call)}
+        sent = {id(call): self._submit(call) for call in begun if isinstance(call, Call)}
         decisions = []
         for call in begun:
             if isinstance(call, Decision):
@@ -140,6 +139,15 @@ class AsyncLimiter:
                         self._core.abandon(other)
                 raise
         return decisions
+
+    def _submit(self, call: Call) -> asyncio.Future[bytes]:
+        # For one of many: a refusal to send it comes when it is awaited, so that it does not cut off the others.
+        try:
+            return self._transport.submit(call)
+        except OUTAGE as error:
+            future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            future.set_exception(error)
+            return future
 
     async def peek(
         self, policy: str, key: Key | None = None, *, cost: int | None = None, tenant: str | None = None
@@ -228,13 +236,27 @@ class AsyncLimiter:
                 raise RateLimitedError(decision)
             await asyncio.sleep(pause_s)
 
-    async def renew_slot(self, slot: Slot) -> bool:
+    def resume_slot(self, policy: str, slot_id: str, key: Key | None = None, *, tenant: str | None = None) -> SlotLease:
+        """A slot that another process took, by its id, to renew or release it here.
+
+        Args:
+            policy: as it was taken.
+            slot_id: the slot's `id`.
+            key: as it was taken.
+            tenant: as it was taken.
+
+        Raises:
+            UsageError: the policy has no limit in flight, or this is no slot's id.
+        """
+        return SlotLease(self._core.begin_slot(policy, key, None, tenant, read_slot_id(slot_id)))
+
+    async def renew_slot(self, slot: SlotLease) -> bool:
         """Hold a slot for another lease. False: it is lost, or Redis is away (then `is_lost` stays as it was)."""
         held = await self._number(self._core.begin_hold(slot.call, Op.RENEW))
         slot.is_lost = slot.is_lost or held < 0
         return held > 0
 
-    async def release_slot(self, slot: Slot) -> None:
+    async def release_slot(self, slot: SlotLease) -> None:
         """Give a slot back; if Redis is away it comes back by itself when its lease ends."""
         if not slot.is_released:
             slot.is_released = True

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
@@ -77,16 +78,18 @@ class AsyncTransport:
 
         Returns:
             Its part of the reply. Raises as `Transport.call`, within the deadline.
+
+        Raises:
+            CircuitOpenError: it was not sent, and there is nothing to wait for.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             # Another loop (a second asyncio.run): what belonged to the first is gone with it.
             self._loop, self._pending, self._idle, self._is_flush_due = loop, [], {}, False
             self._running = set()
-        future: asyncio.Future[bytes] = loop.create_future()
         if self._is_shut(call):
-            future.set_exception(CircuitOpenError("the circuit breaker is open"))
-            return future
+            raise CircuitOpenError("the circuit breaker is open")
+        future: asyncio.Future[bytes] = loop.create_future()
         self._pending.append((call, future))
         if not self._is_flush_due and len(self._running) < _IN_FLIGHT_MAX:
             self._is_flush_due = True
@@ -101,7 +104,8 @@ class AsyncTransport:
                 loop.call_soon_threadsafe(self._submit_ignored, call)
 
     def _submit_ignored(self, call: Call) -> None:
-        self.submit(call).add_done_callback(_ignore)
+        with suppress(CircuitOpenError):
+            self.submit(call).add_done_callback(_ignore)
 
     def _breaker(self, owner: Address | None) -> Breaker:
         breaker = self._breakers.get(owner)

@@ -104,13 +104,15 @@ class Decision:
         """The state of every limit of the policy, in its order."""
         values, age_s = self._values, self.age_s
         return tuple(
-            LimitState(
-                limit,
-                int(values[at]),
-                max(0.0, values[at + 1] / 1e6 - age_s),
-                None if values[at + 2] < 0 else max(0.0, values[at + 2] / 1e6 - age_s),
-            )
-            for limit, at in zip(self._limits, range(1, len(values), 3), strict=True)
+            [
+                LimitState(
+                    limit,
+                    int(values[at]),
+                    max(0.0, values[at + 1] / 1e6 - age_s),
+                    None if values[at + 2] < 0 else max(0.0, values[at + 2] / 1e6 - age_s),
+                )
+                for limit, at in zip(self._limits, range(1, len(values), 3), strict=True)
+            ]
         )
 
     @property

@@ -22,13 +22,12 @@ from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import Op
-from ratelimit_service.slots import Slot
+from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
 from ratelimit_service.transport import Transport
 from ratelimit_service.waiting import Waiter
 
 P = ParamSpec("P")
 R = TypeVar("R")
-SLOT_ID_BYTES = 16
 
 
 class Limiter:
@@ -229,13 +228,27 @@ class Limiter:
                 raise RateLimitedError(decision)
             time.sleep(pause_s)
 
-    def renew_slot(self, slot: Slot) -> bool:
+    def resume_slot(self, policy: str, slot_id: str, key: Key | None = None, *, tenant: str | None = None) -> SlotLease:
+        """A slot that another process took, by its id, to renew or release it here.
+
+        Args:
+            policy: as it was taken.
+            slot_id: the slot's `id`.
+            key: as it was taken.
+            tenant: as it was taken.
+
+        Raises:
+            UsageError: the policy has no limit in flight, or this is no slot's id.
+        """
+        return SlotLease(self._core.begin_slot(policy, key, None, tenant, read_slot_id(slot_id)))
+
+    def renew_slot(self, slot: SlotLease) -> bool:
         """Hold a slot for another lease. False: it is lost, or Redis is away (then `is_lost` stays as it was)."""
         held = self._number(self._core.begin_hold(slot.call, Op.RENEW))
         slot.is_lost = slot.is_lost or held < 0
         return held > 0
 
-    def release_slot(self, slot: Slot) -> None:
+    def release_slot(self, slot: SlotLease) -> None:
         """Give a slot back; if Redis is away it comes back by itself when its lease ends."""
         if not slot.is_released:
             slot.is_released = True

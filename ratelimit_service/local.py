@@ -6,8 +6,25 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ratelimit_service.limits import Algorithm, Limit
+
+
+class Share(NamedTuple):
+    """One instance's part of a limit, worked out once, since an outage's decisions must cost next to nothing.
+
+    Attributes:
+        is_slots: it counts what is in flight.
+        whole: the limit's own capacity, which no cost may exceed.
+        capacity: this instance's.
+        interval_us: from one unit to the next; for slots the lease.
+    """
+
+    is_slots: bool
+    whole: int
+    capacity: int
+    interval_us: float
 
 
 class LocalLimiter:
@@ -27,9 +44,20 @@ class LocalLimiter:
         self._slots: OrderedDict[bytes, dict[bytes, float]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def shares(self, limits: Sequence[Limit]) -> tuple[Share, ...]:
+        """This instance's part of each limit."""
+        return tuple(self._share(limit) for limit in limits)
+
+    def _share(self, limit: Limit) -> Share:
+        capacity = max(1, limit.capacity // self._instances)
+        if limit.algorithm is Algorithm.IN_FLIGHT:
+            return Share(True, limit.capacity, capacity, float(limit.period_us))
+        each_us = limit.interval_us if limit.algorithm is Algorithm.GCRA else limit.period_us / limit.quantity
+        return Share(False, limit.capacity, capacity, each_us * self._instances)
+
     def decide(
         self,
-        limits: Sequence[Limit],
+        shares: Sequence[Share],
         keys: Sequence[bytes],
         cost: int,
         now_s: float,
@@ -40,7 +68,7 @@ class LocalLimiter:
         """Decide as the script does, all limits or none.
 
         Args:
-            limits: the policy's limits.
+            shares: of the policy's limits.
             keys: their Redis keys.
             cost: units.
             now_s: a monotonic time.
@@ -51,16 +79,23 @@ class LocalLimiter:
             The same values as the script's reply.
         """
         now_us = now_s * 1e6
+        granted = True
         with self._lock:
-            states = [self._state(limit, key, cost, now_us) for limit, key in zip(limits, keys, strict=True)]
-            granted = all(wait == 0 for _, _, wait in states)
+            states = []
+            for share, key in zip(shares, keys, strict=True):
+                state = (
+                    self._slots_state(share, key, cost, now_us) if share[0] else self._state(share, key, cost, now_us)
+                )
+                granted = granted and state[2] == 0
+                states.append(state)
             if granted and is_charged and cost > 0:
-                for limit, key in zip(limits, keys, strict=True):
-                    self._charge(limit, key, cost, now_us, slot_id)
-                states = [self._state(limit, key, 0, now_us) for limit, key in zip(limits, keys, strict=True)]
+                states = [
+                    self._charge(share, key, cost, now_us, slot_id, state)
+                    for share, key, state in zip(shares, keys, states, strict=True)
+                ]
         values = [float(cost) if granted else -1.0]
         for state in states:
-            values.extend(state)
+            values += state
         return tuple(values)
 
     def release(self, keys: Sequence[bytes], lease: bytes) -> None:
@@ -69,45 +104,43 @@ class LocalLimiter:
             for key in keys:
                 self._slots.get(key, {}).pop(lease, None)
 
-    def _share(self, limit: Limit) -> tuple[int, float]:
-        return max(1, limit.capacity // self._instances), float(limit.interval_us)
+    def _slots_state(self, share: Share, key: bytes, cost: int, now_us: float) -> tuple[float, float, float]:
+        held = self._slots.get(key, {})
+        for lease in [lease for lease, ends_us in held.items() if ends_us <= now_us]:
+            del held[lease]
+        ends = sorted(held.values())
+        room = share.capacity - len(held)
+        wait = ends[0] - now_us if cost > 0 and room < 1 else 0.0
+        return float(room), ends[-1] - now_us if ends else 0.0, wait
 
-    def _state(self, limit: Limit, key: bytes, cost: int, now_us: float) -> tuple[float, float, float]:
-        capacity, period_us = self._share(limit)
-        if limit.algorithm is Algorithm.IN_FLIGHT:
-            held = self._slots.get(key, {})
-            for lease in [lease for lease, ends_us in held.items() if ends_us <= now_us]:
-                del held[lease]
-            ends = sorted(held.values())
-            room = capacity - len(held)
-            wait = ends[0] - now_us if cost > 0 and room < 1 else 0.0
-            return float(room), ends[-1] - now_us if ends else 0.0, wait
-        interval_us = self._interval(limit, period_us)
-        tat = max(self._arrivals.get(key, now_us), now_us)
-        room = capacity - math.ceil((tat - now_us) / interval_us)
-        if cost > limit.capacity:
-            wait = -1.0
-        elif cost > room:
-            # A cost above this instance's share passes once the share is full, so that it is not refused for ever.
-            wait = max(0.0, tat + (min(cost, capacity) - capacity) * interval_us - now_us)
+    def _state(self, share: Share, key: bytes, cost: int, now_us: float) -> tuple[float, float, float]:
+        _, whole, capacity, interval_us = share
+        ahead_us = self._arrivals.get(key, now_us) - now_us
+        if ahead_us <= 0:
+            ahead_us, room = 0.0, capacity
         else:
-            wait = 0.0
-        return float(max(room, 0)), tat - now_us, wait
+            room = capacity - math.ceil(ahead_us / interval_us)
+        if cost <= room:
+            return float(room), ahead_us, 0.0
+        # A cost above this instance's share passes once the share is full, so that it is not refused for ever.
+        wait = -1.0 if cost > whole else max(0.0, ahead_us + (min(cost, capacity) - capacity) * interval_us)
+        return float(max(room, 0)), ahead_us, wait
 
-    def _interval(self, limit: Limit, period_us: float) -> float:
-        unit_us = period_us if limit.algorithm is Algorithm.GCRA else period_us / limit.quantity
-        return unit_us * self._instances
-
-    def _charge(self, limit: Limit, key: bytes, cost: int, now_us: float, lease: bytes) -> None:
-        if limit.algorithm is Algorithm.IN_FLIGHT:
-            self._slots.setdefault(key, {})[lease] = now_us + limit.period_us
-            self._trim(self._slots)
-            return
-        interval_us = self._interval(limit, float(limit.interval_us))
-        self._arrivals[key] = max(self._arrivals.get(key, now_us), now_us) + cost * interval_us
+    def _charge(
+        self, share: Share, key: bytes, cost: int, now_us: float, lease: bytes, state: tuple[float, float, float]
+    ) -> tuple[float, float, float]:
+        room, reset_us, _ = state
+        if share.is_slots:
+            self._slots.setdefault(key, {})[lease] = now_us + share.interval_us
+            _trim(self._slots, self._size)
+            return room - 1, share.interval_us, 0.0
+        reset_us += cost * share.interval_us
+        self._arrivals[key] = now_us + reset_us
         self._arrivals.move_to_end(key)
-        self._trim(self._arrivals)
+        _trim(self._arrivals, self._size)
+        return max(room - cost, 0.0), reset_us, 0.0
 
-    def _trim(self, table: OrderedDict[bytes, float] | OrderedDict[bytes, dict[bytes, float]]) -> None:
-        while len(table) > self._size:
-            table.popitem(last=False)
+
+def _trim(table: OrderedDict[bytes, float] | OrderedDict[bytes, dict[bytes, float]], size: int) -> None:
+    while len(table) > size:
+        table.popitem(last=False)

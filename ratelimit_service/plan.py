@@ -7,11 +7,13 @@ from ratelimit_service.errors import PolicyError, UsageError
 from ratelimit_service.keys import KeyMaker
 from ratelimit_service.lease import LeaseBook
 from ratelimit_service.limits import Algorithm, Limit
+from ratelimit_service.local import Share
 from ratelimit_service.metrics import Metrics
-from ratelimit_service.policy import Policy, PolicySet
+from ratelimit_service.policy import OnOutage, Policy, PolicySet
 from ratelimit_service.script import Op, pack_limits, pack_request, reply_struct
 
 _REQUESTS_KEPT = 256
+_CLOSED_RETRY_US = 1_000_000.0
 
 
 class Plan:
@@ -28,9 +30,11 @@ class Plan:
         "limits",
         "name",
         "on_outage",
+        "outage_state",
         "packed",
         "packed_slots",
         "reply",
+        "shares",
         "tallies",
         "version",
     )
@@ -41,8 +45,12 @@ class Plan:
         self.name = policy.name
         self.version = policies.version
         self.limits = limits
+        self.shares: tuple[Share, ...] | None = None
         self.cost = policy.cost
         self.on_outage = policy.on_outage
+        is_open = policy.on_outage is OnOutage.OPEN
+        state = [(float(limit.capacity), 0.0, 0.0) if is_open else (0.0, 0.0, _CLOSED_RETRY_US) for limit in limits]
+        self.outage_state = tuple(value for values in state for value in values)
         self.is_shadow = policy.is_shadow or policies.is_shadow
         self.lease = 0 if self.is_shadow else policy.lease
         self.keys = KeyMaker(prefix, policy.name, limits, is_shadow=self.is_shadow, one_slot=policy.one_slot)

@@ -377,6 +377,8 @@ SET
     customer_key = d.customer_key,
     business_date = d.business_date,
     business_hour = d.business_hour,
+    sale_count = d.sale_count,
+    return_count = d.return_count,
     line_count = d.line_count,
     return_line_count = d.return_line_count,
     units = d.units,

@@ -195,3 +195,15 @@ SELECT
 FROM changed AS c
 INNER JOIN salespulse.quarantined_document AS q ON c.store_id = q.store_id
 ON CONFLICT DO NOTHING;
+
+-- name: requeue_known_tenants
+-- Documents that wait for a tenant which is there now: what they lack next, if anything, is found when they are looked at.
+INSERT INTO salespulse.pending_document (document_kind, document_id, reason)
+SELECT
+    q.document_kind,
+    q.document_id,
+    'tenant mended' AS reason
+FROM salespulse.quarantined_document AS q
+INNER JOIN salespulse.dim_tenant AS t ON q.tenant_id = t.tenant_id
+WHERE q.reason = 'unknown tenant' AND NOT t.is_deleted
+ON CONFLICT DO NOTHING;

@@ -142,6 +142,107 @@ COPY (
     ORDER BY d.occurred_at
 ) TO STDOUT;
 
+-- name: copy_fingerprints
+-- One 64-bit fingerprint per sale and return of a range of moments, from all that the facts take of it. Lines and payments
+-- are summed, so their order does not matter; numerics that are equal have equal hashes, whatever their scale. Sorted, so
+-- that the server does all of its work before it sends the first row: the reader is busy with something else meanwhile.
+COPY (
+    SELECT
+        'sale' AS document_kind,
+        s.sale_id AS document_id,
+        hash_record_extended(
+            row(
+                s.tenant_id::text,
+                s.store_id::text,
+                s.customer_id::text,
+                s.sold_at,
+                (
+                    SELECT
+                        sum(
+                            hash_record_extended(
+                                row(
+                                    l.product_id::text,
+                                    1::smallint,
+                                    0::smallint,
+                                    l.units::numeric,
+                                    0::numeric,
+                                    l.gross_amount::numeric,
+                                    l.discount_amount::numeric,
+                                    l.tax_amount::numeric,
+                                    l.cost_amount::numeric,
+                                    0::numeric
+                                ),
+                                0
+                            )
+                        )
+                    FROM salespulse_source.sale_line AS l
+                    WHERE l.sale_ref = s.sale_ref
+                ),
+                (
+                    SELECT
+                        sum(
+                            hash_record_extended(
+                                row(p.payment_method::text, 1::smallint, 0::smallint, p.amount::numeric, 0::numeric), 0
+                            )
+                        )
+                    FROM salespulse_source.sale_payment AS p
+                    WHERE p.sale_ref = s.sale_ref
+                )
+            ),
+            0
+        ) AS fingerprint
+    FROM salespulse_source.sale AS s
+    WHERE s.is_counted AND s.sold_at >= %(from_at)s AND s.sold_at < %(to_at)s
+    UNION ALL
+    SELECT
+        'return' AS document_kind,
+        r.sale_return_id AS document_id,
+        hash_record_extended(
+            row(
+                r.tenant_id::text,
+                r.store_id::text,
+                r.customer_id::text,
+                r.returned_at,
+                (
+                    SELECT
+                        sum(
+                            hash_record_extended(
+                                row(
+                                    l.product_id::text,
+                                    0::smallint,
+                                    1::smallint,
+                                    0::numeric,
+                                    l.returned_units::numeric,
+                                    0::numeric,
+                                    0::numeric,
+                                    0::numeric,
+                                    (-l.cost_amount)::numeric,
+                                    l.refund_amount::numeric
+                                ),
+                                0
+                            )
+                        )
+                    FROM salespulse_source.sale_return_line AS l
+                    WHERE l.sale_return_ref = r.sale_return_ref
+                ),
+                (
+                    SELECT
+                        sum(
+                            hash_record_extended(
+                                row(p.payment_method::text, 0::smallint, 1::smallint, 0::numeric, p.amount::numeric), 0
+                            )
+                        )
+                    FROM salespulse_source.sale_return_payment AS p
+                    WHERE p.sale_return_ref = r.sale_return_ref
+                )
+            ),
+            0
+        ) AS fingerprint
+    FROM salespulse_source.sale_return AS r
+    WHERE r.is_counted AND r.returned_at >= %(from_at)s AND r.returned_at < %(to_at)s
+    ORDER BY document_id
+) TO STDOUT;
+
 -- name: history_bounds
 -- The first and the last moment of all sales and returns that count; NULLs where there are none.
 SELECT

@@ -106,21 +106,21 @@ INSERT INTO salespulse.continuity_event (reason, enqueued_documents)
 VALUES (%(reason)s, %(enqueued_documents)s);
 
 -- name: take_pending
--- The oldest documents of the queue leave it; they come back if the transaction does not commit.
+-- The oldest documents of the queue leave it; they come back if the transaction does not commit. By row address: nobody
+-- else takes any under the refresh's lock, rows are never updated, and a join would read the whole queue each time.
 DELETE FROM salespulse.pending_document AS p
-USING (
-    SELECT o.pending_id FROM salespulse.pending_document AS o
-    ORDER BY o.pending_id
-    LIMIT %(most)s
-) AS taken
-WHERE p.pending_id = taken.pending_id
+WHERE
+    p.ctid = any(
+        array(
+            SELECT o.ctid FROM salespulse.pending_document AS o
+            ORDER BY o.pending_id
+            LIMIT %(most)s
+        )
+    )
 RETURNING p.document_kind, p.document_id;
 
 -- name: count_pending
 SELECT count(*) AS pending_documents FROM salespulse.pending_document;
-
--- name: has_pending
-SELECT exists(SELECT FROM salespulse.pending_document) AS is_pending;
 
 -- name: create_enqueue_stage
 CREATE TEMP TABLE stage_enqueue (
@@ -175,15 +175,6 @@ SELECT
     %(reason)s
 FROM salespulse.quarantined_document AS q
 WHERE q.document_kind = %(document_kind)s
-ON CONFLICT DO NOTHING;
-
--- name: enqueue_documents
-INSERT INTO salespulse.pending_document (document_kind, document_id, reason)
-SELECT
-    k.document_kind,
-    k.document_id,
-    %(reason)s
-FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (document_kind, document_id)
 ON CONFLICT DO NOTHING;
 
 -- name: drop_enqueue_stage

@@ -15,18 +15,29 @@ import click
 from rich.console import Console
 
 from connect import Settings, load_settings
+from dashboard_api.auth import issue_token
 from dbsql import query
 from local_stack.stack import StackOptions, down, up
 from pipelines.cli.output import progress_bar
 from pipelines.cli.root import print_json
 from pipelines.cli.stack import kept_commands
-from pipelines.demo import DemoFigures, prepare_sales, prepare_schema, totals_that_differ, wait_until_drained
+from pipelines.cli.token import find_tenant
+from pipelines.demo import (
+    OTHER_TENANT_NAME,
+    DemoFigures,
+    prepare_sales,
+    prepare_schema,
+    totals_that_differ,
+    wait_until_drained,
+)
 from pipelines.refresh import RefreshOptions, connect_route, open_connections
 from pipelines.refresh.observe import SourceObservation
 from pipelines.verification import verify
+from retail_app.online_retail import TENANT_NAME
 from retail_app.traffic import TrafficReport, run_traffic
 
 _DRAIN_DEADLINE_S = 120.0
+_TOKEN_S = 24 * 3600.0
 
 
 @click.command()
@@ -116,7 +127,7 @@ class _Scene:
         with self._traffic():
             self._console.print()
             for name, url in _urls(self._settings):
-                self._console.print(f"  {name:<22} {url}")
+                self._console.print(f"  {name:<22} {url}", soft_wrap=True)
             self._console.print(
                 f"\nLive sales at {self._rate:g} a second; a sensor starts refreshes. Try `salespulse status` and "
                 "`salespulse verify`. Ctrl-C stops everything."
@@ -217,8 +228,16 @@ def _stop_on_signals() -> Iterator[threading.Event]:
 
 
 def _urls(settings: Settings) -> list[tuple[str, str]]:
+    """The pages, each dashboard with a token of its tenant for the day."""
     urls = [("Dagster's UI", settings.dagster_webserver_url or "")]
-    return [(name, url) for name, url in urls if url]
+    base = f"http://{settings.api_host}:{settings.api_port}"
+    for name in (TENANT_NAME, OTHER_TENANT_NAME):
+        tenant_id, _ = find_tenant(settings, name)
+        token = issue_token(
+            settings, tenant_id=tenant_id, subject="demo", role="owner", currency="GBP", valid_s=_TOKEN_S
+        )
+        urls.append((name, f"{base}/#token={token}"))
+    return urls
 
 
 def _print_figures(console: Console, figures: DemoFigures) -> None:

@@ -10,7 +10,7 @@ from connect import load_settings
 from local_stack.stack import StackOptions
 from local_stack.stack import down as stop_stack
 from local_stack.stack import up as start_stack
-from pipelines.cli.root import COMMANDS, print_json
+from pipelines.cli.root import print_json
 from pipelines.migrate import migrate_all
 
 _DATA_DIR = click.option(
@@ -20,12 +20,12 @@ _DATA_DIR = click.option(
 
 def kept_commands() -> dict[str, list[str]]:
     """The commands of this program that the supervisor keeps running: name to arguments."""
-    return {"heartbeat": ["heartbeat", "--every", "1"]} if "heartbeat" in COMMANDS else {}
+    return {"heartbeat": ["heartbeat", "--every", "1"]}
 
 
 @click.command()
 @_DATA_DIR
-@click.option("--no-ui", is_flag=True, help="Leave Dagster's webserver out.")
+@click.option("--no-ui", is_flag=True, help="Leave the pages out: Dagster's and the dashboard's.")
 @click.option(
     "--definitions", default="pipelines.definitions", show_default=True, help="Module of the Dagster definitions."
 )

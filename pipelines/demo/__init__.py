@@ -1,6 +1,13 @@
 """The demonstration: real sales through a real primary, standby and Dagster into tables that are exact."""
 
 from pipelines.demo.check import DemoFigures, totals_that_differ
-from pipelines.demo.scene import prepare_sales, prepare_schema, wait_until_drained
+from pipelines.demo.scene import OTHER_TENANT_NAME, prepare_sales, prepare_schema, wait_until_drained
 
-__all__ = ["DemoFigures", "prepare_sales", "prepare_schema", "totals_that_differ", "wait_until_drained"]
+__all__ = [
+    "OTHER_TENANT_NAME",
+    "DemoFigures",
+    "prepare_sales",
+    "prepare_schema",
+    "totals_that_differ",
+    "wait_until_drained",
+]

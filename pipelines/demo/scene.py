@@ -20,6 +20,8 @@ from retail_app.online_retail import TENANT_NAME
 from retail_app.synthetic import generate
 
 DATA_FILE = Path(__file__).parents[2] / "data" / "online_retail.parquet"
+# Of the synthetic tenants, the largest.
+OTHER_TENANT_NAME = "Synthetic 1-1"
 _OTHER_TENANTS = 3
 _OTHER_SALES = 6_000
 _OTHER_DAYS = 90

@@ -3,16 +3,12 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
-import psycopg
-from psycopg.rows import dict_row
-
-from connect import Settings
-from connect.errors import UnavailableError
+from connect import Settings, UnavailableError
+from connect.routes import PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, Connection, connect_route
 from pipelines.refresh.errors import NoReplicaError
 
-Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
+__all__ = ["Connection", "Connections", "connect_route", "open_connections", "open_replica"]
 
 
 @dataclass(frozen=True)
@@ -30,25 +26,6 @@ class Connections:
     primary: Connection | None = None
 
 
-def connect_route(url: str, name: str, *, timeout_s: float = 10.0) -> Connection:
-    """Open one connection fit for a transaction pooler: no server-side preparing, no session settings.
-
-    Raises:
-        UnavailableError: the server can't be reached or refuses.
-    """
-    try:
-        return psycopg.connect(
-            url,
-            autocommit=True,
-            row_factory=dict_row,
-            prepare_threshold=None,
-            connect_timeout=max(2, int(timeout_s)),
-            application_name=f"salespulse {name}",
-        )
-    except psycopg.OperationalError as error:
-        raise UnavailableError(f"cannot reach the {name} server: {str(error).strip()}") from error
-
-
 @contextmanager
 def open_connections(settings: Settings) -> Iterator[Connections]:
     """Open the connections that the settings name, and close them at the end.
@@ -58,8 +35,8 @@ def open_connections(settings: Settings) -> Iterator[Connections]:
         UnavailableError: the warehouse or the primary can't be reached.
     """
     with ExitStack() as stack:
-        warehouse = stack.enter_context(connect_route(settings.url("warehouse_url"), "warehouse"))
-        primary = stack.enter_context(connect_route(settings.url("primary_url"), "primary"))
+        warehouse = stack.enter_context(PIPELINE_WRITE.connect(settings))
+        primary = stack.enter_context(SOURCE_WRITE.connect(settings))
         replica = stack.enter_context(open_replica(settings))
         yield Connections(replica=replica, warehouse=warehouse, primary=primary)
 
@@ -77,10 +54,10 @@ def open_replica(settings: Settings) -> Connection:
                 "SALESPULSE_REPLICA_URL is not set. Give a replica, or set SALESPULSE_ALLOW_PRIMARY_READS=true to let "
                 "the refresh read the primary"
             )
-        return connect_route(settings.url("primary_url"), "primary (as source)")
+        return SOURCE_WRITE.connect(settings)
     try:
-        return connect_route(settings.url("replica_url"), "replica")
+        return PIPELINE_READ.connect(settings)
     except UnavailableError as error:
         if settings.allow_primary_reads:
-            return connect_route(settings.url("primary_url"), "primary (as source)")
+            return SOURCE_WRITE.connect(settings)
         raise NoReplicaError(f"{error}. The last good tables stay as they are") from error

@@ -52,6 +52,7 @@ def apply_dimensions(
         stores_may_settle = stores_may_settle or entity in {"tenant", "store"}
     if stores_may_settle:
         connections.warehouse.execute(query("dimensions.settle_stores"))
+        connections.warehouse.execute(query("dimensions.requeue_known_tenants"))
     return written
 
 

@@ -24,7 +24,8 @@ def enqueue_range(
     """Queue every document of a range of business dates, from the source and from the facts; give how many were new.
 
     The facts' side matters where a source row is gone. Business dates are local and moments are UTC, so the source is
-    asked for a day more on each side: applying a document that needs nothing changes nothing.
+    asked for a day more on each side: applying a document that needs nothing changes nothing. Waits for the refresh that
+    is under way, with the source's keys read already.
 
     Args:
         connections: replica in or outside a snapshot; warehouse in or outside a transaction.
@@ -44,6 +45,8 @@ def enqueue_range(
             warehouse,
             "state.copy_enqueue_stage",
         )
+        # A refresh under way may queue or take the same documents in another order: each would wait for the other.
+        warehouse.execute(query("state.take_lock"))
         enqueued = warehouse.execute(query("state.enqueue_stage"), {"reason": reason}).rowcount
         enqueued += warehouse.execute(
             query("state.enqueue_facts"), {"reason": reason, "from_date": from_date, "to_date": to_date}

@@ -6,7 +6,8 @@ WebSockets pass untouched, and so does every response but for its header fields:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis.asyncio
@@ -106,30 +107,11 @@ class RateLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, self._closing(send) if scope["type"] == "lifespan" else send)
             return
-        limiter = self._limiter
-        slot: Slot | None = None
-        while True:
-            policies = limiter.policies
-            route = self._gate.route(policies, scope["method"], scope["path"])
-            if route is None:
-                await self._app(scope, receive, send)
-                return
-            tenant = self._tenant(scope) if self._tenant is not None else None
-            key = route.key(scope)
-            try:
-                if route.may_hold_slots and route.holds_slot(tenant):
-                    slot = await limiter.take_slot(route.policy.name, key, cost=route.cost, tenant=tenant)
-                    decision = slot.decision
-                else:
-                    decision = await limiter.check(route.policy.name, key, cost=route.cost, tenant=tenant)
-            except RateLimitedError as error:
-                decision = error.decision
-            except UsageError:
-                # Another thread may have installed other policies since the route was found.
-                if limiter.policies is policies:
-                    raise
-                continue
-            break
+        asked = await ask(self._limiter, self._gate, self._tenant, scope)
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        route, decision, slot = asked
         if not decision.allowed:
             await refuse(decision, route, scope, send)
             return
@@ -138,12 +120,8 @@ class RateLimitMiddleware:
         if slot is None:
             await self._app(scope, receive, send)
             return
-        renewing = asyncio.ensure_future(keep(limiter, slot))
-        try:
+        async with held(self._limiter, slot):
             await self._app(scope, receive, send)
-        finally:
-            renewing.cancel()
-            await limiter.release_slot(slot)
 
     def _closing(self, send: Send) -> Send:
         if not self._is_owner:
@@ -186,8 +164,11 @@ def announcing(send: Send, headers: Headers) -> Send:
     async def announce(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = [*message.get("headers", ())]
-            has_own = any(name.lower() in _LIMIT_FIELDS for name, _ in own)
-            added = [field for field in headers if field[0] not in _LIMIT_FIELDS] if has_own else headers
+            added = headers
+            for name, _ in own:
+                if name in _LIMIT_FIELDS:
+                    added = [field for field in headers if field[0] not in _LIMIT_FIELDS]
+                    break
             message = {**message, "headers": own + added}
         await send(message)
 
@@ -201,8 +182,42 @@ async def refuse(decision: Decision, route: Route[Scope], scope: Scope, send: Se
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def keep(limiter: AsyncLimiter, slot: Slot) -> None:
-    """Renew a slot well within each lease until cancelled, or until it is lost."""
+async def ask(
+    limiter: AsyncLimiter, gate: Gate[Scope], tenant_of: Name[Scope] | None, scope: Scope
+) -> tuple[Route[Scope], Decision, Slot | None] | None:
+    """Decide on a request: its route, the decision, and the slot if it holds one now; None if it is not limited."""
+    while True:
+        policies = limiter.policies
+        route = gate.route(policies, scope["method"], scope["path"])
+        if route is None:
+            return None
+        tenant = tenant_of(scope) if tenant_of is not None else None
+        key = route.key(scope)
+        try:
+            if route.may_hold_slots and route.holds_slot(tenant):
+                slot = await limiter.take_slot(route.policy.name, key, cost=route.cost, tenant=tenant)
+                return route, slot.decision, slot
+            return route, await limiter.check(route.policy.name, key, cost=route.cost, tenant=tenant), None
+        except RateLimitedError as error:
+            return route, error.decision, None
+        except UsageError:
+            # Another thread may have installed other policies since the route was found.
+            if limiter.policies is policies:
+                raise
+
+
+@asynccontextmanager
+async def held(limiter: AsyncLimiter, slot: Slot) -> AsyncIterator[None]:
+    """Renew a slot well within each lease while a block runs, then give it back."""
+    renewing = asyncio.ensure_future(_keep(limiter, slot))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await limiter.release_slot(slot)
+
+
+async def _keep(limiter: AsyncLimiter, slot: Slot) -> None:
     while not slot.is_lost:
         await asyncio.sleep(slot.lease_s / _RENEWALS_PER_LEASE)
         await limiter.renew_slot(slot)

@@ -141,7 +141,8 @@ class Gate(Generic[R]):
         policy = policies.get(rule.policy)
         if policy is None:
             raise UsageError(f"no policy {rule.policy!r} for {rule.path}; there are {', '.join(policies) or 'none'}")
-        return Route(policy, policies, rule.cost, {**self._parts, ROUTE_PART: lambda _, path=rule.path: path})  # type: ignore[misc]
+        # Parts that are given win: a FastAPI dependency knows the route's own path.
+        return Route(policy, policies, rule.cost, {ROUTE_PART: lambda _, path=rule.path: path, **self._parts})  # type: ignore[misc]
 
     def _route_or_log(self, policies: PolicySet, rule: Rule) -> Route[R] | None:
         # Reloaded policies that no longer fit the rules must not take the service down: these requests pass unlimited.

@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from connect import Settings
+from connect.shared_router import _routers
 from dbsql import query
 from local_stack.account import server_account
 from local_stack.credentials import Credentials, load_credentials
@@ -106,6 +107,13 @@ def place(server_directory: Callable[[str], Path]) -> Iterator[Place]:
         yield made
     finally:
         pair.stop()
+
+
+@pytest.fixture
+def shared_routers() -> Iterator[None]:
+    """Closes what `connect.read_only` keeps open for the rest of the process."""
+    yield
+    _routers.close()
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from local_stack.postgres import PostgresServer
 from tests.connect.conftest import DASHBOARD, Heart, Place
 from tests.connect.truth import Findings, Truth
 
-BOUND_S = 0.5
-LIMITS = GuardLimits(max_staleness_s=BOUND_S, check_valid_s=0.5)
+BOUND_S = 0.8
+LIMITS = GuardLimits(max_staleness_s=BOUND_S, check_valid_s=0.8)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class Readers:
         self.truth = truth
         self.findings = Findings()
 
-    async def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 15) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
         """Return when the condition holds; the readers go on meanwhile."""
         deadline = time.monotonic() + timeout_s
         while not condition():

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 import connect
-from connect import NoFreshServerError, SyncReadRouter, TokenError, commit_token
+from connect import NoFreshServerError, SettingsError, SyncReadRouter, TokenError, commit_token
 from connect.replica_guard import GuardLimits
 from local_stack.waiting import wait_until
 from tests.connect.conftest import PIPELINE, Heart, Place
@@ -108,6 +108,24 @@ def test_stale_data_are_marked_or_refused(place: Place, heart: Heart) -> None:
         assert dict(router.state().reads) == {"fresh": 1, "fallback": 0, "stale": 1, "refused": 1}
 
 
+def test_without_a_replica_the_primary_answers_within_the_budget(place: Place) -> None:
+    settings = place.settings(dashboard_url=None, dashboard_fallback_reads_per_second=0.01, dashboard_fallback_burst=3)
+    with SyncReadRouter(settings) as router:
+        for _ in range(3):
+            with router.read_only() as read:
+                assert (read.server, read.is_fallback, read.staleness_s) == ("primary", True, 0.0)
+        with pytest.raises(NoFreshServerError, match="the budget of reads is used up"), router.read_only():
+            pass
+
+
+def test_settings_without_any_server_are_refused(place: Place) -> None:
+    with pytest.raises(SettingsError, match="SALESPULSE_DASHBOARD_URL is not set"):
+        SyncReadRouter(place.settings(dashboard_url=None, dashboard_fallback_url=None))
+    twice = [{"name": "replica", "url": place.url("salespulse_dashboard", place.pair.standby)}]
+    with pytest.raises(SettingsError, match="each name once"):
+        SyncReadRouter(place.settings(dashboard_replicas=twice))
+
+
 def test_work_is_done_once_more_when_its_server_breaks_off(place: Place) -> None:
     tries = []
 
@@ -176,6 +194,7 @@ def _read_in_a_child(settings: connect.Settings, answers: Any) -> None:
         answers.put(read.server)
 
 
+@pytest.mark.usefixtures("shared_routers")
 def test_read_only_without_a_router_also_after_a_fork(place: Place) -> None:
     settings = place.settings()
     with connect.read_only(max_staleness_s=2.0, settings=settings) as read:

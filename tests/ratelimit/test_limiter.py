@@ -153,6 +153,13 @@ def test_slots_are_held_renewed_released_and_charged_with_the_rate(make_limiter)
             limiter.take_slot("s", "ann")
         assert refused.value.decision.limits[1].remaining == 1, "the refusal charged the rate nothing"
         assert limiter.renew_slot(first)
+        elsewhere = limiter.resume_slot("s", second.id, "ann")
+        assert limiter.renew_slot(elsewhere)
+        limiter.release_slot(elsewhere)
+        assert not limiter.renew_slot(second), "another process gave it back"
+    for slot_id in ("", "abc", "zz" * 16, "00" * 15):
+        with pytest.raises(UsageError, match="32 hexadecimal digits"):
+            limiter.resume_slot("s", slot_id, "ann")
     with limiter.slot("s", "ann") as third:
         limiter.reset("s", "ann")
         assert not limiter.renew_slot(third)

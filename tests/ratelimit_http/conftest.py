@@ -1,12 +1,16 @@
 """Fixtures: the limiter suite's real Redis, async limiters on it, and an in-process client of an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import pytest
 import redis.asyncio
+import uvicorn
 
 from ratelimit_service import AsyncLimiter, Options, Policy, PolicySet
+from tests.ratelimit import redis_servers
 from tests.ratelimit.conftest import (  # noqa: F401 - fixtures are found by their names here
     PATIENT,
     client,
@@ -36,3 +40,18 @@ def browser(app, address: str = "192.0.2.1", **more) -> httpx.AsyncClient:
     """A client of an application in this process, seen by it at an address."""
     transport = httpx.ASGITransport(app, client=(address, 4000), **more)
     return httpx.AsyncClient(transport=transport, base_url="http://shop.test")
+
+
+@contextlib.contextmanager
+def serving(app) -> Iterator[str]:
+    """The URL of an application on a real uvicorn, which is shut down properly at the end."""
+    http = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=http.run)
+    thread.start()
+    try:
+        redis_servers.until(lambda: http.started or not thread.is_alive())
+        assert http.started
+        yield f"http://127.0.0.1:{http.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        http.should_exit = True
+        thread.join()

@@ -4,12 +4,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 
-from pipelines.refresh import Connections, RefreshBusyError, RefreshResult, read_state, refresh
+from pipelines.refresh import Connections, RefreshBusyError, RefreshResult, enqueue_range, read_state, refresh
+from pipelines.refresh.options import Phases
+from pipelines.refresh.runner import no_hook, refresh_transaction
 from tests.refresh.sessions import Session
-from tests.source.operations import World, return_half, seed, sell
+from tests.source.operations import STORES, ZONES, World, return_half, seed, sell
 from tests.warehouse import Installation
 
 Refreshed = Callable[..., RefreshResult]
@@ -103,4 +106,50 @@ def test_a_refresher_killed_by_the_operating_system(
     assert installation.rollup_errors(before) == {}
     assert read_state(connections.warehouse) == state
     assert refreshed().applied.documents == 1
+    assert installation.rollup_errors() == {}
+
+
+def test_backfills_beside_refreshes_that_queue_the_same_documents(
+    installation: Installation, world: World, connections: Connections
+) -> None:
+    """A changed time zone and a backfill queue the same documents in different orders: neither waits for ever."""
+    session, done = Session(installation), threading.Event()
+    session.connection.execute(
+        "INSERT INTO retail.sales (tenant_id, store_id, receipt_number, sold_at) SELECT '1', "
+        "(ARRAY['11', '12'])[1 + n % 2], n, '2025-03-01 09:00+00'::timestamptz + n * interval '47 minutes' "
+        "FROM generate_series(1, 1500) AS n"
+    )
+    errors: list[Exception] = []
+
+    def keep_queueing(connections: Connections) -> None:
+        try:
+            while not done.is_set():
+                enqueue_range(
+                    connections,
+                    installation.mapping,
+                    from_date=date(2025, 1, 1),
+                    to_date=date(2025, 12, 31),
+                    reason="backfill",
+                )
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=keep_queueing, args=(installation.connections(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(16):
+            for store in STORES:
+                session.connection.execute(
+                    session.statements["store_zone"], {"store": store, "zone": ZONES[number % len(ZONES)]}
+                )
+            installation.wait_for_replay()
+            result = RefreshResult()
+            refresh_transaction(connections, installation.options(batch_documents=40), result, Phases({}, no_hook))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    refresh(connections, installation.options())
     assert installation.rollup_errors() == {}

@@ -51,8 +51,10 @@ def test_uninstall_leaves_the_application_as_it_was(
     uninstall_source(admin, mapped.mapping)
     uninstall_source(admin, mapped.mapping)
     for query in (
-        "SELECT tgname FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        " WHERE NOT tgisinternal AND relnamespace <> 'salespulse'::regnamespace",
+        (
+            "SELECT tgname FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
+            " WHERE NOT tgisinternal AND relnamespace <> 'salespulse'::regnamespace"
+        ),
         "SELECT relname FROM pg_class WHERE relnamespace = 'salespulse_source'::regnamespace AND relkind = 'v'",
         "SELECT proname FROM pg_proc WHERE pronamespace = 'salespulse_source'::regnamespace AND proname LIKE 'capture%'",
     ):

@@ -132,7 +132,8 @@ CREATE TABLE salespulse.fact_document_line (
     refund_amount numeric NOT NULL
 );
 CREATE INDEX fact_document_line_document_key_idx ON salespulse.fact_document_line (document_key);
-CREATE INDEX fact_document_line_business_date_idx ON salespulse.fact_document_line USING brin (business_date);
+CREATE INDEX fact_document_line_business_date_idx
+ON salespulse.fact_document_line USING brin (business_date) WITH (pages_per_range = 16);
 
 -- One row per payment of such a document: money taken for a sale, or given back for a return.
 CREATE TABLE salespulse.fact_document_payment (
@@ -148,7 +149,7 @@ CREATE TABLE salespulse.fact_document_payment (
 );
 CREATE INDEX fact_document_payment_document_key_idx ON salespulse.fact_document_payment (document_key);
 CREATE INDEX fact_document_payment_business_date_idx
-ON salespulse.fact_document_payment USING brin (business_date);
+ON salespulse.fact_document_payment USING brin (business_date) WITH (pages_per_range = 16);
 
 --------------------------------------------------------------------------------------------------------------- refresh
 

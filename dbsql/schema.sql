@@ -1,0 +1,795 @@
+-- The schema that the migrations give, for reading. Written by tools/dump-schema: change the migrations, not this.
+
+CREATE SCHEMA salespulse;
+
+CREATE SCHEMA salespulse_source;
+
+CREATE FUNCTION salespulse.api_key_identity(wanted_hash bytea) RETURNS TABLE(api_key_id integer, tenant_id text, role text)
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT k.api_key_id, t.tenant_id, k.role
+    FROM salespulse.api_key AS k
+    INNER JOIN salespulse.dim_tenant AS t ON k.tenant_key = t.tenant_key
+    WHERE k.key_hash = wanted_hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+$$;
+
+CREATE FUNCTION salespulse.current_tenant_key() RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('salespulse.tenant_key'::text, true), ''::text))::integer;
+
+CREATE FUNCTION salespulse.is_time_zone(zone text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (timestamptz 'epoch' AT TIME ZONE zone) IS NOT NULL;
+EXCEPTION
+    WHEN invalid_parameter_value THEN
+        RETURN false;
+END
+$$;
+
+CREATE FUNCTION salespulse.mark_tenants_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    INSERT INTO salespulse.tenant_version AS v (tenant_key, changed_at)
+    SELECT c.tenant_key, clock_timestamp() FROM changed_row AS c
+    GROUP BY c.tenant_key
+    ORDER BY c.tenant_key
+    ON CONFLICT (tenant_key) DO UPDATE
+    SET changed_at = greatest(excluded.changed_at, v.changed_at + interval '1 microsecond');
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION salespulse.tenant_key_of(wanted text) RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ SELECT tenant_key FROM salespulse.dim_tenant WHERE tenant_id = wanted AND NOT is_deleted $$;
+
+CREATE FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) RETURNS TABLE(tenant_key integer, changed_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT v.tenant_key, v.changed_at FROM salespulse.tenant_version AS v WHERE v.changed_at > since
+$$;
+
+CREATE FUNCTION salespulse_source.receiver_timeline() RETURNS integer
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$ SELECT received_tli FROM pg_stat_wal_receiver $$;
+
+CREATE TABLE salespulse.api_key (
+    api_key_id integer NOT NULL,
+    tenant_key integer NOT NULL,
+    key_hash bytea NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_key_hash_check CHECK ((length(key_hash) = 32))
+);
+
+ALTER TABLE salespulse.api_key ALTER COLUMN api_key_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.api_key_api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.continuity_event (
+    continuity_event_id bigint NOT NULL,
+    noticed_at timestamp with time zone DEFAULT now() NOT NULL,
+    reason text NOT NULL,
+    enqueued_documents bigint NOT NULL
+);
+
+ALTER TABLE salespulse.continuity_event ALTER COLUMN continuity_event_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.continuity_event_continuity_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.daily_customer_sales (
+    tenant_key integer NOT NULL,
+    business_date date NOT NULL,
+    customer_key integer NOT NULL,
+    store_key integer NOT NULL,
+    sale_count bigint NOT NULL,
+    return_count bigint NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.daily_payment_sales (
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    business_date date NOT NULL,
+    payment_method text NOT NULL COLLATE pg_catalog."C",
+    payment_count bigint NOT NULL,
+    refund_count bigint NOT NULL,
+    payment_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.daily_product_sales (
+    tenant_key integer NOT NULL,
+    business_date date NOT NULL,
+    product_key integer NOT NULL,
+    store_key integer NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.daily_store_sales (
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    business_date date NOT NULL,
+    sale_count bigint NOT NULL,
+    return_count bigint NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL,
+    net_amount numeric GENERATED ALWAYS AS (((gross_amount - discount_amount) - refund_amount)) STORED NOT NULL,
+    margin_amount numeric GENERATED ALWAYS AS ((((gross_amount - discount_amount) - refund_amount) - cost_amount)) STORED NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.dim_customer (
+    customer_key integer NOT NULL,
+    tenant_key integer NOT NULL,
+    customer_id text NOT NULL COLLATE pg_catalog."C",
+    name text,
+    is_deleted boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE salespulse.dim_customer ALTER COLUMN customer_key ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.dim_customer_customer_key_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.dim_product (
+    product_key integer NOT NULL,
+    tenant_key integer NOT NULL,
+    product_id text NOT NULL COLLATE pg_catalog."C",
+    sku text,
+    name text,
+    product_group_id text COLLATE pg_catalog."C",
+    product_group_name text,
+    is_deleted boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE salespulse.dim_product ALTER COLUMN product_key ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.dim_product_product_key_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.dim_store (
+    store_key integer NOT NULL,
+    tenant_key integer NOT NULL,
+    store_id text NOT NULL COLLATE pg_catalog."C",
+    name text,
+    own_time_zone text,
+    time_zone text,
+    is_usable boolean DEFAULT false NOT NULL,
+    is_deleted boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE salespulse.dim_store ALTER COLUMN store_key ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.dim_store_store_key_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.dim_tenant (
+    tenant_key integer NOT NULL,
+    tenant_id text NOT NULL COLLATE pg_catalog."C",
+    name text,
+    time_zone text,
+    is_deleted boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE salespulse.dim_tenant ALTER COLUMN tenant_key ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.dim_tenant_tenant_key_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.fact_document (
+    document_key bigint NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    customer_key integer,
+    business_date date NOT NULL,
+    business_hour smallint NOT NULL,
+    sale_count smallint NOT NULL,
+    return_count smallint NOT NULL,
+    line_count integer NOT NULL,
+    return_line_count integer NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL,
+    document_kind text NOT NULL COLLATE pg_catalog."C",
+    document_id text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT fact_document_business_hour_check CHECK (((business_hour >= 0) AND (business_hour <= 23))),
+    CONSTRAINT fact_document_document_kind_check CHECK ((document_kind = ANY (ARRAY['sale'::text, 'return'::text])))
+)
+WITH (fillfactor='90');
+
+ALTER TABLE salespulse.fact_document ALTER COLUMN document_key ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.fact_document_document_key_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.fact_document_line (
+    document_key bigint NOT NULL,
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    product_key integer NOT NULL,
+    business_date date NOT NULL,
+    line_count smallint NOT NULL,
+    return_line_count smallint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+);
+
+CREATE TABLE salespulse.fact_document_payment (
+    document_key bigint NOT NULL,
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    business_date date NOT NULL,
+    payment_count smallint NOT NULL,
+    refund_count smallint NOT NULL,
+    payment_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL,
+    payment_method text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE salespulse.hourly_store_sales (
+    tenant_key integer NOT NULL,
+    store_key integer NOT NULL,
+    business_date date NOT NULL,
+    business_hour smallint NOT NULL,
+    sale_count bigint NOT NULL,
+    return_count bigint NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL,
+    net_amount numeric GENERATED ALWAYS AS (((gross_amount - discount_amount) - refund_amount)) STORED NOT NULL,
+    margin_amount numeric GENERATED ALWAYS AS ((((gross_amount - discount_amount) - refund_amount) - cost_amount)) STORED NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.monthly_customer_sales (
+    tenant_key integer NOT NULL,
+    business_month date NOT NULL,
+    customer_key integer NOT NULL,
+    store_key integer NOT NULL,
+    sale_count bigint NOT NULL,
+    return_count bigint NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.monthly_product_sales (
+    tenant_key integer NOT NULL,
+    business_month date NOT NULL,
+    product_key integer NOT NULL,
+    store_key integer NOT NULL,
+    line_count bigint NOT NULL,
+    return_line_count bigint NOT NULL,
+    units numeric NOT NULL,
+    returned_units numeric NOT NULL,
+    gross_amount numeric NOT NULL,
+    discount_amount numeric NOT NULL,
+    tax_amount numeric NOT NULL,
+    cost_amount numeric NOT NULL,
+    refund_amount numeric NOT NULL
+)
+WITH (fillfactor='85');
+
+CREATE TABLE salespulse.pending_document (
+    pending_id bigint NOT NULL,
+    document_kind text NOT NULL COLLATE pg_catalog."C",
+    document_id text NOT NULL COLLATE pg_catalog."C",
+    reason text NOT NULL COLLATE pg_catalog."C",
+    enqueued_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='50000');
+
+ALTER TABLE salespulse.pending_document ALTER COLUMN pending_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.pending_document_pending_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.quarantined_document (
+    document_kind text NOT NULL COLLATE pg_catalog."C",
+    document_id text NOT NULL COLLATE pg_catalog."C",
+    tenant_id text COLLATE pg_catalog."C",
+    store_id text COLLATE pg_catalog."C",
+    reason text NOT NULL COLLATE pg_catalog."C",
+    detail text NOT NULL,
+    quarantined_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE salespulse.refresh_log (
+    refresh_id bigint NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    horizon xid8 NOT NULL,
+    changed_documents bigint NOT NULL,
+    changed_dimension_rows bigint NOT NULL,
+    rows_written bigint NOT NULL
+);
+
+ALTER TABLE salespulse.refresh_log ALTER COLUMN refresh_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.refresh_log_refresh_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.refresh_state (
+    refresh_state_id boolean DEFAULT true NOT NULL,
+    horizon xid8 NOT NULL,
+    applied_lsn pg_lsn NOT NULL,
+    timeline integer NOT NULL,
+    system_identifier text NOT NULL,
+    anchor_xids xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    anchor_change_ids bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    refreshed_at timestamp with time zone NOT NULL,
+    pruned_at timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    CONSTRAINT refresh_state_refresh_state_id_check CHECK (refresh_state_id)
+)
+WITH (fillfactor='20');
+
+CREATE TABLE salespulse.seen_transaction (
+    xid xid8 NOT NULL
+);
+
+CREATE TABLE salespulse.tenant_version (
+    tenant_key integer NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE salespulse_source.change_log (
+    change_id bigint NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    logged_at timestamp with time zone DEFAULT now() NOT NULL,
+    entity text NOT NULL COLLATE pg_catalog."C",
+    key text COLLATE pg_catalog."C",
+    tenant_id text COLLATE pg_catalog."C"
+)
+WITH (autovacuum_vacuum_scale_factor='0.0', autovacuum_vacuum_threshold='20000', autovacuum_vacuum_insert_scale_factor='0.0', autovacuum_vacuum_insert_threshold='100000');
+
+ALTER TABLE salespulse_source.change_log ALTER COLUMN change_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse_source.change_log_change_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse_source.heartbeat (
+    heartbeat_id boolean DEFAULT true NOT NULL,
+    beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    timeline integer,
+    CONSTRAINT heartbeat_heartbeat_id_check CHECK (heartbeat_id)
+)
+WITH (fillfactor='20');
+
+CREATE TABLE salespulse_source.installed_capture (
+    source_name text NOT NULL,
+    table_name text NOT NULL,
+    function_name text NOT NULL,
+    installed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_key_hash_key UNIQUE (key_hash);
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (api_key_id);
+
+ALTER TABLE ONLY salespulse.continuity_event
+    ADD CONSTRAINT continuity_event_pkey PRIMARY KEY (continuity_event_id);
+
+ALTER TABLE ONLY salespulse.daily_customer_sales
+    ADD CONSTRAINT daily_customer_sales_pkey PRIMARY KEY (tenant_key, business_date, customer_key, store_key);
+
+ALTER TABLE ONLY salespulse.daily_payment_sales
+    ADD CONSTRAINT daily_payment_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date, payment_method);
+
+ALTER TABLE ONLY salespulse.daily_product_sales
+    ADD CONSTRAINT daily_product_sales_pkey PRIMARY KEY (tenant_key, business_date, product_key, store_key);
+
+ALTER TABLE ONLY salespulse.daily_store_sales
+    ADD CONSTRAINT daily_store_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date);
+
+ALTER TABLE ONLY salespulse.dim_customer
+    ADD CONSTRAINT dim_customer_pkey PRIMARY KEY (customer_key);
+
+ALTER TABLE ONLY salespulse.dim_customer
+    ADD CONSTRAINT dim_customer_tenant_key_customer_id_key UNIQUE (tenant_key, customer_id);
+
+ALTER TABLE ONLY salespulse.dim_product
+    ADD CONSTRAINT dim_product_pkey PRIMARY KEY (product_key);
+
+ALTER TABLE ONLY salespulse.dim_product
+    ADD CONSTRAINT dim_product_tenant_key_product_id_key UNIQUE (tenant_key, product_id);
+
+ALTER TABLE ONLY salespulse.dim_store
+    ADD CONSTRAINT dim_store_pkey PRIMARY KEY (store_key);
+
+ALTER TABLE ONLY salespulse.dim_store
+    ADD CONSTRAINT dim_store_tenant_key_store_id_key UNIQUE (tenant_key, store_id);
+
+ALTER TABLE ONLY salespulse.dim_tenant
+    ADD CONSTRAINT dim_tenant_pkey PRIMARY KEY (tenant_key);
+
+ALTER TABLE ONLY salespulse.dim_tenant
+    ADD CONSTRAINT dim_tenant_tenant_id_key UNIQUE (tenant_id);
+
+ALTER TABLE ONLY salespulse.fact_document
+    ADD CONSTRAINT fact_document_document_id_document_kind_key UNIQUE (document_id, document_kind);
+
+ALTER TABLE ONLY salespulse.fact_document
+    ADD CONSTRAINT fact_document_pkey PRIMARY KEY (document_key);
+
+ALTER TABLE ONLY salespulse.hourly_store_sales
+    ADD CONSTRAINT hourly_store_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date, business_hour);
+
+ALTER TABLE ONLY salespulse.monthly_customer_sales
+    ADD CONSTRAINT monthly_customer_sales_pkey PRIMARY KEY (tenant_key, business_month, customer_key, store_key);
+
+ALTER TABLE ONLY salespulse.monthly_product_sales
+    ADD CONSTRAINT monthly_product_sales_pkey PRIMARY KEY (tenant_key, business_month, product_key, store_key);
+
+ALTER TABLE ONLY salespulse.pending_document
+    ADD CONSTRAINT pending_document_document_id_document_kind_key UNIQUE (document_id, document_kind);
+
+ALTER TABLE ONLY salespulse.pending_document
+    ADD CONSTRAINT pending_document_pkey PRIMARY KEY (pending_id);
+
+ALTER TABLE ONLY salespulse.quarantined_document
+    ADD CONSTRAINT quarantined_document_pkey PRIMARY KEY (document_id, document_kind);
+
+ALTER TABLE ONLY salespulse.refresh_log
+    ADD CONSTRAINT refresh_log_pkey PRIMARY KEY (refresh_id);
+
+ALTER TABLE ONLY salespulse.refresh_state
+    ADD CONSTRAINT refresh_state_pkey PRIMARY KEY (refresh_state_id);
+
+ALTER TABLE ONLY salespulse.seen_transaction
+    ADD CONSTRAINT seen_transaction_pkey PRIMARY KEY (xid);
+
+ALTER TABLE ONLY salespulse.tenant_version
+    ADD CONSTRAINT tenant_version_pkey PRIMARY KEY (tenant_key);
+
+ALTER TABLE ONLY salespulse_source.change_log
+    ADD CONSTRAINT change_log_pkey PRIMARY KEY (xid, change_id);
+
+ALTER TABLE ONLY salespulse_source.heartbeat
+    ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (heartbeat_id);
+
+ALTER TABLE ONLY salespulse_source.installed_capture
+    ADD CONSTRAINT installed_capture_pkey PRIMARY KEY (source_name, table_name);
+
+CREATE INDEX api_key_tenant_key_idx ON salespulse.api_key USING btree (tenant_key);
+
+CREATE INDEX daily_customer_sales_business_date_idx ON salespulse.daily_customer_sales USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX daily_payment_sales_business_date_idx ON salespulse.daily_payment_sales USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX daily_product_sales_business_date_idx ON salespulse.daily_product_sales USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX daily_store_sales_business_date_idx ON salespulse.daily_store_sales USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX dim_customer_customer_id_idx ON salespulse.dim_customer USING btree (customer_id);
+
+CREATE INDEX dim_product_product_id_idx ON salespulse.dim_product USING btree (product_id);
+
+CREATE INDEX dim_store_store_id_idx ON salespulse.dim_store USING btree (store_id);
+
+CREATE INDEX fact_document_business_date_idx ON salespulse.fact_document USING btree (business_date);
+
+CREATE INDEX fact_document_line_business_date_idx ON salespulse.fact_document_line USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX fact_document_line_document_key_idx ON salespulse.fact_document_line USING btree (document_key);
+
+CREATE INDEX fact_document_payment_business_date_idx ON salespulse.fact_document_payment USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX fact_document_payment_document_key_idx ON salespulse.fact_document_payment USING btree (document_key);
+
+CREATE INDEX fact_document_store_key_idx ON salespulse.fact_document USING btree (store_key);
+
+CREATE INDEX hourly_store_sales_business_date_idx ON salespulse.hourly_store_sales USING brin (business_date) WITH (pages_per_range='16');
+
+CREATE INDEX monthly_customer_sales_business_month_idx ON salespulse.monthly_customer_sales USING brin (business_month) WITH (pages_per_range='16');
+
+CREATE INDEX monthly_product_sales_business_month_idx ON salespulse.monthly_product_sales USING brin (business_month) WITH (pages_per_range='16');
+
+CREATE INDEX quarantined_document_store_id_idx ON salespulse.quarantined_document USING btree (store_id);
+
+CREATE INDEX refresh_log_finished_at_idx ON salespulse.refresh_log USING btree (finished_at);
+
+CREATE TRIGGER mark_deleted AFTER DELETE ON salespulse.fact_document REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_inserted AFTER INSERT ON salespulse.fact_document REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_left AFTER UPDATE ON salespulse.fact_document REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_customer REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_product REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_store REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.dim_tenant REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+CREATE TRIGGER mark_updated AFTER UPDATE ON salespulse.fact_document REFERENCING NEW TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
+
+ALTER TABLE ONLY salespulse.api_key
+    ADD CONSTRAINT api_key_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE ONLY salespulse.dim_customer
+    ADD CONSTRAINT dim_customer_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE ONLY salespulse.dim_product
+    ADD CONSTRAINT dim_product_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE ONLY salespulse.dim_store
+    ADD CONSTRAINT dim_store_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE salespulse.api_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.daily_customer_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.daily_payment_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.daily_product_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.daily_store_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.dim_customer ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.dim_product ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.dim_store ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.dim_tenant ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.hourly_store_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.monthly_customer_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.monthly_product_sales ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY pipeline_all ON salespulse.api_key TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.daily_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.daily_payment_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.daily_product_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.daily_store_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.dim_customer TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.dim_product TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.dim_store TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.dim_tenant TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.hourly_store_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.monthly_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.monthly_product_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.tenant_version TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY tenant_only ON salespulse.daily_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.daily_payment_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.daily_product_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.daily_store_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.dim_customer FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.dim_product FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.dim_store FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.dim_tenant FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.hourly_store_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.monthly_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.monthly_product_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.tenant_version FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+ALTER TABLE salespulse.tenant_version ENABLE ROW LEVEL SECURITY;
+
+GRANT USAGE ON SCHEMA salespulse TO salespulse_pipeline;
+GRANT USAGE ON SCHEMA salespulse TO salespulse_dashboard;
+GRANT USAGE ON SCHEMA salespulse TO salespulse_reader;
+
+GRANT USAGE ON SCHEMA salespulse_source TO salespulse_reader;
+GRANT USAGE ON SCHEMA salespulse_source TO salespulse_pipeline;
+GRANT USAGE ON SCHEMA salespulse_source TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.mark_tenants_changed() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION salespulse.tenant_key_of(wanted text) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.tenant_key_of(wanted text) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.tenants_changed_since(since timestamp with time zone) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse_source.receiver_timeline() FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse_source.receiver_timeline() TO salespulse_reader;
+GRANT ALL ON FUNCTION salespulse_source.receiver_timeline() TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.api_key TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.continuity_event TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.daily_customer_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.daily_customer_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.daily_payment_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.daily_payment_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.daily_product_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.daily_product_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.daily_store_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.daily_store_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.dim_customer TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.dim_customer TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.dim_product TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.dim_product TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.dim_store TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.dim_store TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.dim_tenant TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.dim_tenant TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document TO salespulse_pipeline;
+
+GRANT USAGE ON SEQUENCE salespulse.fact_document_document_key_seq TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_line TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_payment TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.hourly_store_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.hourly_store_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.monthly_customer_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.monthly_customer_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.monthly_product_sales TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.monthly_product_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.pending_document TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.quarantined_document TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.refresh_log TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.refresh_log TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.refresh_state TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.refresh_state TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.seen_transaction TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.tenant_version TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.tenant_version TO salespulse_dashboard;
+
+GRANT SELECT ON TABLE salespulse_source.change_log TO salespulse_reader;
+GRANT SELECT,DELETE ON TABLE salespulse_source.change_log TO salespulse_pipeline;
+
+GRANT SELECT ON TABLE salespulse_source.heartbeat TO salespulse_reader;
+GRANT SELECT,UPDATE ON TABLE salespulse_source.heartbeat TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse_source.heartbeat TO salespulse_dashboard;
+
+GRANT SELECT ON TABLE salespulse_source.installed_capture TO salespulse_reader;
+GRANT SELECT ON TABLE salespulse_source.installed_capture TO salespulse_pipeline;
