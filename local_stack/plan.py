@@ -248,8 +248,8 @@ def command_programs(commands: Mapping[str, Sequence[str]], parts: Parts) -> lis
 
 
 def dashboard_programs(parts: Parts) -> list[Program]:
-    """The dashboard's API and page, unless the stack runs without pages."""
-    if not parts.with_ui:
+    """The dashboard's API and page, unless the stack runs without pages or nothing says where to read."""
+    if not parts.with_ui or parts.settings.dashboard_url is None:
         return []
     return [
         Program(

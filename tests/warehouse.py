@@ -131,7 +131,9 @@ class Installation:
         self._watch = None
 
     def _keep(self, connection: Any) -> Any:
-        return self._open.enter_context(connection)
+        # Closed, not left as a context: that would commit, and another test may have killed the server meanwhile.
+        self._open.callback(connection.close)
+        return connection
 
 
 def one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:

@@ -28,7 +28,7 @@ from pipelines.migrate import migrate_all
 
 POOLERS = ["pgbouncer_dashboard", "pgbouncer_pipeline"] if find_pgbouncer(server_account()) else []
 PROGRAMS = [
-    "postgres_primary", "postgres_standby", "redis", *POOLERS, "code_server", "worker", "daemon", "webserver",
+    "postgres_primary", "postgres_standby", "redis", *POOLERS, "dashboard", "code_server", "worker", "daemon", "webserver",
 ]  # fmt: skip
 
 _TRIVIAL = {"repositoryLocationName": "salespulse", "repositoryName": "__repository__", "jobName": "trivial"}
