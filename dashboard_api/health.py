@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from dashboard_api.services import Services
+from dashboard_api.services import services_of
 
 router = APIRouter(tags=["operation"])
 
@@ -19,7 +19,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", summary="Whether requests can be answered, and each dependency's state")
 async def readyz(request: Request) -> Response:
     """503 while figures can't be read. A limiter without Redis is degraded, not down: it decides locally."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     watch = services.watch
     figures: dict[str, Any] = {
         "is_ready": watch.freshness is not None and watch.is_current,
@@ -34,5 +34,4 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """In the text format."""
-    services: Services = request.app.state.services
-    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(services_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -7,9 +7,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from dashboard_api import models
 from dashboard_api.auth import Caller
-from dashboard_api.credentials import identity_or_refusal
 from dashboard_api.filters import CustomerFilter, Filter, PageFilter, ProductFilter, TrendFilter
 from dashboard_api.problems import MEDIA_TYPE
+from dashboard_api.report_route import ReportRoute, find_caller
 from dashboard_api.reports import (
     HEATMAP,
     OVERVIEW,
@@ -21,7 +21,7 @@ from dashboard_api.reports import (
     TOP_PRODUCTS,
     TREND,
 )
-from dashboard_api.services import Services
+from dashboard_api.services import services_of
 
 _BEARER = HTTPBearer(
     auto_error=False,
@@ -54,22 +54,11 @@ REPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
 router = APIRouter()
 
 
-def services_of(request: Request) -> Services:
-    """The app's parts."""
-    services: Services = request.app.state.services
-    return services
-
-
 async def caller_of(
     request: Request, _bearer: Annotated[object, Depends(_BEARER)], _key: Annotated[object, Depends(_API_KEY)]
 ) -> Caller:
     """Who asks. The two schemes are there for the OpenAPI document: the authenticator reads the headers itself."""
-    headers = request.headers
-    caller = await services_of(request).authenticator.authenticate(
-        identity_or_refusal(request.scope), headers.get("authorization"), headers.get("x-api-key")
-    )
-    request.state.subject = caller.identity.subject
-    return caller
+    return await find_caller(request)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
@@ -90,7 +79,7 @@ async def me(caller: CallerOf) -> dict[str, Any]:
     }
 
 
-dashboard = APIRouter(prefix="/api/dashboard", tags=["dashboard"], responses=REPORT_ANSWERS)
+dashboard = APIRouter(prefix="/api/dashboard", tags=["dashboard"], responses=REPORT_ANSWERS, route_class=ReportRoute)
 
 
 @dashboard.get(

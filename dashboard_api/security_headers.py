@@ -1,6 +1,5 @@
 """Response headers that keep a browser from doing what the page doesn't need."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Everything from this host alone; nothing inline, nothing evaluated, no frames, no forms.
@@ -17,6 +16,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 
+_RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
 
 class SecurityHeaders:
     """Adds the headers to every response that doesn't have its own."""
@@ -32,9 +33,9 @@ class SecurityHeaders:
 
         async def send_with(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                own = message.get("headers", [])
+                names = {name for name, _ in own}
+                message = {**message, "headers": [*own, *(field for field in _RAW if field[0] not in names)]}
             await send(message)
 
         await self._app(scope, receive, send_with)

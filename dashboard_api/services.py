@@ -88,3 +88,9 @@ class Services:
 def _wanted_format(request: Request) -> Format:
     accept = request.headers.get("accept", "")
     return Format.CSV if "text/csv" in accept and "application/json" not in accept else Format.JSON
+
+
+def services_of(request: Request) -> Services:
+    """The parts of the app that serves a request."""
+    services: Services = request.app.state.services
+    return services

@@ -102,17 +102,18 @@ class Decision:
     @property
     def limits(self) -> tuple[LimitState, ...]:
         """The state of every limit of the policy, in its order."""
-        values, age_s = self._values, self.age_s
-        return tuple(
-            [
-                LimitState(
-                    limit,
-                    int(values[at]),
-                    max(0.0, values[at + 1] / 1e6 - age_s),
-                    None if values[at + 2] < 0 else max(0.0, values[at + 2] / 1e6 - age_s),
-                )
-                for limit, at in zip(self._limits, range(1, len(values), 3), strict=True)
-            ]
+        if len(self._limits) == 1:
+            return (self._state(self._limits[0], 1),)
+        return tuple([self._state(limit, 1 + 3 * number) for number, limit in enumerate(self._limits)])
+
+    def _state(self, limit: Limit, at: int) -> LimitState:
+        remaining, reset_us, wait_us = self._values[at : at + 3]
+        age_s = self.age_s
+        return LimitState(
+            limit,
+            int(remaining),
+            max(0.0, reset_us / 1e6 - age_s),
+            None if wait_us < 0 else max(0.0, wait_us / 1e6 - age_s) if wait_us else 0.0,
         )
 
     @property

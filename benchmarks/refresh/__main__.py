@@ -51,7 +51,7 @@ def _measure_pair(report: Report, wanted: argparse.Namespace) -> None:
         if "real" in wanted.only:
             measure_real_sales(report, pair)
         if "capture" in wanted.only:
-            measure_capture(report, pair, rounds=3 if quick else 7, seconds=2 if quick else 4)
+            measure_capture(report, pair, rounds=3 if quick else 10, seconds=2 if quick else 3)
 
 
 def _measure_size(report: Report, data: Dataset, only: list[str], *, quick: bool) -> Dataset:

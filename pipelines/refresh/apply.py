@@ -3,16 +3,28 @@
 Stage their present state, take the signed difference to what was last applied, add it to every rollup, replace the facts.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+
+from psycopg import sql
 
 from dbsql import query
 from pipelines.refresh.changes import Document
-from pipelines.refresh.connections import Connections
+from pipelines.refresh.connections import Connection, Connections
 from pipelines.refresh.copying import copy_across, source_query
 from pipelines.refresh.rollups import all_rollups, merge_delta
 from pipelines.source.mapping import SourceMapping
 
+_STAGES = ("document", "line", "payment")
+_FACT_STATEMENTS = (
+    ("fact_document_line", "remove_old_lines"),
+    ("fact_document_line", "insert_lines"),
+    ("fact_document_payment", "remove_old_payments"),
+    ("fact_document_payment", "insert_payments"),
+    ("fact_document", "remove_gone_documents"),
+    ("fact_document", "update_documents"),
+    ("fact_document", "insert_documents"),
+)
 # From so many staged lines on, the planner is told how many there are.
 _ANALYZE_ROWS = 1_000
 
@@ -73,15 +85,10 @@ def apply_documents(
         result.wrote(rollup.name, warehouse.execute(merge_delta(rollup)).rowcount)
         at(rollup.name)
     warehouse.execute(query("apply.prefer_nothing"))
-    for table, statements in (
-        ("fact_document_line", ("remove_old_lines", "insert_lines")),
-        ("fact_document_payment", ("remove_old_payments", "insert_payments")),
-        ("fact_document", ("remove_gone_documents", "update_documents", "insert_documents")),
-    ):
-        for statement in statements:
-            result.wrote(table, warehouse.execute(query(f"apply.{statement}")).rowcount)
-    warehouse.execute(query("apply.release_quarantine"))
-    result.quarantined = warehouse.execute(query("apply.quarantine")).rowcount
+    written = _run_all(warehouse, [statement for _, statement in _FACT_STATEMENTS])
+    for (table, _), rows in zip(_FACT_STATEMENTS, written, strict=True):
+        result.wrote(table, rows)
+    result.quarantined = _run_all(warehouse, ["release_quarantine", "quarantine"])[-1]
     at("facts")
     return result
 
@@ -101,8 +108,8 @@ def stage_documents(
     return_keys = [key for kind, key in documents if kind == "return"]
     parameters = {"sale_keys": sale_keys, "return_keys": return_keys, "sale_count": len(sale_keys)}
     rows = {}
-    for stage in ("document", "line", "payment"):
-        warehouse.execute(query(f"apply.create_stage_{stage}"))
+    _run_all(warehouse, [f"create_stage_{stage}" for stage in _STAGES])
+    for stage in _STAGES:
         rows[stage] = copy_across(
             connections.replica,
             source_query(f"copy_{stage}s", mapping),
@@ -113,9 +120,7 @@ def stage_documents(
     # Fresh temporary tables have no statistics, and for more than a few rows a bad guess costs more than the look.
     is_large = rows["line"] > _ANALYZE_ROWS
     if is_large:
-        warehouse.execute(query("apply.sample_little"))
-        for stage in rows:
-            warehouse.execute(query(f"apply.analyze_stage_{stage}"))
+        _run_all(warehouse, ["sample_little", *(f"analyze_stage_{stage}" for stage in _STAGES)])
     at("stage")
     warehouse.execute(query("apply.find_old_documents"))
     warehouse.execute(query("apply.resolve_documents"))
@@ -135,3 +140,12 @@ def drop_batch_tables(connections: Connections) -> None:
     row = connections.warehouse.execute(query("apply.has_batch_tables")).fetchone()
     if row is not None and row["has_tables"]:
         connections.warehouse.execute(query("apply.drop_batch_tables"))
+
+
+def _run_all(warehouse: Connection, names: Sequence[str]) -> list[int]:
+    """Run several statements of `apply.sql` that take no parameters in one round trip; give the rows of each."""
+    cursor = warehouse.execute(sql.SQL(";\n").join(sql.SQL(query(f"apply.{name}")) for name in names))
+    rows = [cursor.rowcount]
+    while cursor.nextset():
+        rows.append(cursor.rowcount)
+    return rows

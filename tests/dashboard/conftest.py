@@ -1,5 +1,6 @@
 """A shop with three tenants and one empty one, refreshed, and the API serving it over HTTP on a free port."""
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -79,6 +80,15 @@ class Shop:
         """Plain SQL over the application's tables, as the superuser."""
         with self.installation.admin() as connection:
             return connection.execute(statement.encode(), parameters or None).fetchall()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings_only() -> Iterator[None]:
+    """A developer's environment may point at a running stack; these tests are about their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SALESPULSE_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.dashboard.truth import ZERO, Question, Truth
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: tests/install-debian-packages has it")
 PATIENT_MS = 20_000
+expect.set_options(timeout=PATIENT_MS)
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1366, "height": 900}}
 
