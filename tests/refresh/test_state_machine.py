@@ -17,7 +17,7 @@ from tests.warehouse import Installation, Template, discard
 
 _EXAMPLES = os.environ.get("SALESPULSE_MACHINE_EXAMPLES")
 SETTINGS = settings(
-    max_examples=int(_EXAMPLES or 16),
+    max_examples=int(_EXAMPLES or 12),
     stateful_step_count=int(os.environ.get("SALESPULSE_MACHINE_STEPS", "30")),
     derandomize=_EXAMPLES is None,
     deadline=None,
