@@ -7,7 +7,7 @@ is still open; `verify` must agree at every point; drift made by hand must be fo
 import contextlib
 from collections.abc import Callable
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -27,6 +27,22 @@ SMALL = st.integers(0, 11)
 SESSION = st.integers(0, 2)
 BATCH = st.sampled_from([1, 3, 1000])
 STEP = st.integers(0, 40)
+Writes: TypeAlias = list[tuple[str, int, int, int]]
+TRUNCATES = sorted(name for name in SELDOM if name.startswith("truncate"))
+# A name stands as often as the operation is likely. Few writes make few mistakes.
+WRITES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["sell", "return_half"] * 10 + sorted(OFTEN) * 3 + ["seed"] * 3 + sorted(SELDOM.keys() - set(TRUNCATES))
+        ),
+        SMALL,
+        SMALL,
+        SMALL,
+    ),
+    min_size=3,
+    max_size=12,
+)
+ACTIONS = ["begin", "begin", "savepoint", "savepoint", "rollback_to", "release", "commit", "commit", "rollback"]
 
 DRIFTABLE = {
     "daily_store_sales": ("business_date", "gross_amount"),
@@ -69,41 +85,39 @@ class SalesMachine(RuleBasedStateMachine):
         self.prepared: list[str] = []
         self.committed: dict[str, Rollup] = {}
 
-    @initialize(sales=st.integers(0, 4), number=SMALL)
-    def start(self, sales: int, number: int) -> None:
+    @initialize(writes=WRITES)
+    def start(self, writes: Writes) -> None:
         """Sales before the first refresh."""
         self.sessions[0].run(self.world, seed, 0, 0, 0)
-        for each in range(sales):
-            self.sessions[0].run(self.world, sell, number + each, number, each)
+        for number in range(4):
+            self.sessions[0].run(self.world, sell, number, number, number)
+        self.write(0, writes)
 
     # ------------------------------------------------------------------------------------------------ the application
 
-    @rule(session=SESSION, name=st.sampled_from(sorted(OFTEN)), a=SMALL, b=SMALL, c=SMALL)
-    def write(self, session: int, name: str, a: int, b: int, c: int) -> None:
-        self.sessions[session].run(self.world, OFTEN[name], a, b, c)
+    def write(self, session: int, writes: Writes) -> None:
+        for name, a, b, c in writes:
+            self.sessions[session].run(self.world, {**OFTEN, **SELDOM}[name], a, b, c)
 
-    @rule(session=SESSION, a=SMALL, b=SMALL, c=SMALL)
-    def sell(self, session: int, a: int, b: int, c: int) -> None:
-        self.sessions[session].run(self.world, sell, a, b, c)
+    @rule(session=SESSION, writes=WRITES)
+    def write_as_it_is(self, session: int, writes: Writes) -> None:
+        self.write(session, writes)
 
-    @rule(session=SESSION, name=st.sampled_from(sorted(SELDOM)), a=SMALL, b=SMALL, c=SMALL)
-    def write_seldom(self, session: int, name: str, a: int, b: int, c: int) -> None:
-        self.sessions[session].run(self.world, SELDOM[name], a, b, c)
-        if name.startswith("truncate"):
-            # Held open, it would keep everyone from reading the table, on the standby too.
-            self.end(session, commits=c % 3 > 0)
-
-    @rule(session=SESSION)
-    def begin(self, session: int) -> None:
+    @rule(session=SESSION, writes=WRITES, action=st.sampled_from(ACTIONS))
+    def write_in_transaction(self, session: int, writes: Writes, action: str) -> None:
         self.sessions[session].begin()
-
-    @rule(session=SESSION, action=st.sampled_from(["savepoint", "rollback_to", "release"]))
-    def nest(self, session: int, action: str) -> None:
+        self.write(session, writes)
         getattr(self.sessions[session], action)()
 
-    @rule(session=SESSION, commits=st.booleans())
-    def end(self, session: int, commits: bool) -> None:
-        self.sessions[session].commit() if commits else self.sessions[session].rollback()
+    @rule(session=SESSION, name=st.sampled_from(TRUNCATES), commits=st.booleans())
+    def truncate(self, session: int, name: str, commits: bool) -> None:
+        self.sessions[session].run(self.world, SELDOM[name], 0, 0, 0)
+        # Held open, it would keep everyone from reading the table, on the standby too.
+        self.transact(session, "commit" if commits else "rollback")
+
+    @rule(session=SESSION, action=st.sampled_from(ACTIONS))
+    def transact(self, session: int, action: str) -> None:
+        getattr(self.sessions[session], action)()
 
     @rule(session=SESSION)
     def prepare(self, session: int) -> None:
@@ -120,7 +134,11 @@ class SalesMachine(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------------------- the pipelines
 
-    @rule(batch=BATCH)
+    @rule(session=SESSION, writes=WRITES, batch=BATCH)
+    def refresh_what_was_written(self, session: int, writes: Writes, batch: int) -> None:
+        self.write(session, writes)
+        self.refresh(batch)
+
     def refresh(self, batch: int) -> None:
         self.catch_up()
         result = refresh(self.connections, self.installation.options(batch_documents=batch, prune_every_s=0, keep_s=0))
@@ -134,19 +152,21 @@ class SalesMachine(RuleBasedStateMachine):
         at = self._at(step, lambda: self.sessions[session].run(self.world, OFTEN[name], a, b, a + b))
         refresh(self.connections, self.installation.options(batch_documents=3), at=at)
 
-    @rule(step=STEP, batch=BATCH)
-    def crash(self, step: int, batch: int) -> None:
+    @rule(session=SESSION, writes=WRITES, step=STEP, batch=BATCH)
+    def crash(self, session: int, writes: Writes, step: int, batch: int) -> None:
         def stop() -> None:
             raise CrashError
 
+        self.write(session, writes)
         self.catch_up()
         with contextlib.suppress(CrashError):
             refresh(self.connections, self.installation.options(batch_documents=batch), at=self._at(step, stop))
             self.assert_exact()
 
-    @rule(step=STEP, kills_replica=st.booleans())
-    def kill_backend(self, step: int, kills_replica: bool) -> None:
+    @rule(session=SESSION, writes=WRITES, step=STEP, kills_replica=st.booleans())
+    def kill_backend(self, session: int, writes: Writes, step: int, kills_replica: bool) -> None:
         """The server ends a connection at some step, as it does when it is shut down."""
+        self.write(session, writes)
         self.catch_up()
         victim: Connection = self.connections.replica if kills_replica else self.connections.warehouse
         pid = victim.info.backend_pid
@@ -168,8 +188,9 @@ class SalesMachine(RuleBasedStateMachine):
             reason="backfill",
         )
 
-    @rule()
-    def verify(self) -> None:
+    @rule(session=SESSION, writes=WRITES)
+    def verify(self, session: int, writes: Writes) -> None:
+        self.write(session, writes)
         self.catch_up()
         self.assert_verified()
         self.assert_exact()
@@ -188,7 +209,8 @@ class SalesMachine(RuleBasedStateMachine):
             assert {drifted.rollup for drifted in report.drifted_rows} == {table}
             assert [drifted.grain[DRIFTABLE[table][0]] for drifted in report.drifted_rows] == [day]
         assert not self._verify(repair=True).is_exact
-        self.assert_verified()
+        if table.startswith("fact_"):
+            self.assert_verified()
         self.assert_exact()
 
     @rule()

@@ -180,6 +180,9 @@ OFTEN: dict[str, Operation] = {
     "edit_lines": _on_sale(
         "edit_lines", quantity=lambda w, b, c: pick(QUANTITIES, b), price=lambda w, b, c: pick(PRICES, c)
     ),
+    "poison_a_line": _on_sale("poison_a_line"),
+    "mend_lines": _on_sale("mend_lines"),
+    "add_orphan_line": add_orphan_line,
     "delete_a_line": _on_sale("delete_a_line"),
     "move_a_line": _on_sale("move_a_line", other=lambda w, b, c: w.sale(b)),
     "set_payments": _on_sale(
@@ -199,18 +202,15 @@ OFTEN: dict[str, Operation] = {
     "complete_return": _on_return("complete_return"),
     "set_return_moment": _on_return("set_return_moment"),
     "store_zone": _plain(
-        "store_zone", store=lambda a, b: pick(STORES, a), zone=lambda a, b: pick([None, *ZONES, UNKNOWN_ZONE], b)
+        "store_zone", store=lambda a, b: pick(STORES, a), zone=lambda a, b: pick([None, UNKNOWN_ZONE, *ZONES[1:4]], b)
     ),
     "tenant_zone": _plain(
-        "tenant_zone", tenant=lambda a, b: pick("12", a), zone=lambda a, b: pick([*ZONES, UNKNOWN_ZONE], b)
+        "tenant_zone", tenant=lambda a, b: pick("12", a), zone=lambda a, b: pick([*ZONES[4:], UNKNOWN_ZONE], b)
     ),
 }
 SELDOM: dict[str, Operation] = {
     "seed": seed,
-    "add_orphan_line": add_orphan_line,
     "delete_lines": _on_sale("delete_lines"),
-    "poison_a_line": _on_sale("poison_a_line"),
-    "mend_lines": _on_sale("mend_lines"),
     "set_group": _plain(
         "set_group",
         product=lambda a, b: pick(PRODUCTS, a),
