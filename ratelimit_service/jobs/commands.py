@@ -128,8 +128,8 @@ def submit(submission: Submission, options: JobStoreOptions, now_ms: int | None)
         if outcome == b"taken":
             raise JobUsageError(f"job {submission.id} is of another kind or tenant: make ids with new_job_id()")
         if about == b"all":
-            raise QueueFullError("all tenants", options.queued, options.full_retry_s)
-        raise QueueFullError(f"tenant {submission.tenant!r}", options.queued_per_tenant, options.full_retry_s)
+            raise QueueFullError("all", options.queued, options.full_retry_s)
+        raise QueueFullError("tenant", options.queued_per_tenant, options.full_retry_s)
 
     return Command("submit", arguments, read, now_ms)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class JobError(Exception):
     """The root: whatever goes wrong in the job store by its own account."""
@@ -33,9 +35,12 @@ class QueueFullError(JobError):
     """As many jobs wait as may wait.
 
     Attributes:
+        scope: "tenant" if it is this tenant's jobs, "all" if it is those of all.
         retry_after_s: when to try again, in seconds.
     """
 
-    def __init__(self, scope: str, limit: int, retry_after_s: float) -> None:
+    def __init__(self, scope: Literal["tenant", "all"], limit: int, retry_after_s: float) -> None:
+        self.scope = scope
         self.retry_after_s = retry_after_s
-        super().__init__(f"{limit} jobs of {scope} wait already, the most allowed: retry in {retry_after_s:g} s")
+        whose = "this tenant" if scope == "tenant" else "all tenants"
+        super().__init__(f"{limit} jobs of {whose} wait already, the most allowed: retry in {retry_after_s:g} s")

@@ -47,7 +47,7 @@ class JobStats:
     Attributes:
         depth: live jobs by kind and state.
         oldest_queued_age_s: how long the oldest job that may start has waited; 0 if none waits.
-        finished: ended jobs by kind, state and code ("" for none), since the store began.
+        finished: ended jobs by (kind, state, code), code "" for none, since the store began.
         attempts: dispatched runs by kind.
         forced: deadlines enforced, by failure code; CANCEL for cancellations that were not confirmed.
         late_outcomes: contradictions that came after an ending, by kind.
@@ -58,7 +58,7 @@ class JobStats:
 
     depth: Mapping[tuple[str, JobState], int]
     oldest_queued_age_s: float
-    finished: Mapping[tuple[str, str, str], int]
+    finished: Mapping[tuple[str, ...], int]
     attempts: Mapping[str, int]
     forced: Mapping[str, int]
     late_outcomes: Mapping[str, int]
@@ -88,7 +88,7 @@ def stats_of(reply: Any) -> JobStats:
     return JobStats(
         depth=depth,
         oldest_queued_age_s=int(reply[1]) / 1000,
-        finished={(kind, state, code): value for (kind, state, code), value in counters["finished"].items()},
+        finished=counters["finished"],
         attempts={kind: value for (kind,), value in counters["attempts"].items()},
         forced={code: value for (code,), value in counters["forced"].items()},
         late_outcomes={kind: value for (kind,), value in counters["late"].items()},
@@ -125,7 +125,40 @@ class JobCollector:
 
 def families(stats: JobStats) -> Iterator[Metric]:
     """One look as metric families; for callers that took it by an async store."""
+    yield from _depths(stats)
+    yield GaugeMetricFamily(
+        "jobs_oldest_queued_age_seconds",
+        "How long the oldest job that may start has waited",
+        stats.oldest_queued_age_s,
+    )
+    yield GaugeMetricFamily("jobs_stale", "Live jobs at least 5 s past their deadline: nobody sweeps", stats.stale)
+    yield _counter("jobs_finished", "Jobs ended", ["kind", "state", "code"], stats.finished)
+    for name, text, label, values in (
+        ("jobs_attempts", "Runs dispatched", "kind", stats.attempts),
+        ("jobs_deadline_forced", "Deadlines enforced by the sweeper", "code", stats.forced),
+        ("jobs_late_outcome", "Contradictions that came after an ending", "kind", stats.late_outcomes),
+    ):
+        yield _counter(name, text, [label], {(key,): value for key, value in values.items()})
+    for name, text in _HELP.items():
+        family = HistogramMetricFamily(f"jobs_{name}_seconds", text, labels=["kind"])
+        for (histogram, kind), seen in sorted(stats.histograms.items()):
+            if histogram == name:
+                family.add_metric([kind], seen.cumulative(), seen.total_s)
+        yield family
+    for name, gauge in sorted(stats.gauges.items()):
+        yield GaugeMetricFamily(name, "As the bridge saw it last", gauge)
+
+
+def _counter(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in sorted(values.items()):
+        family.add_metric(key, value)
+    return family
+
+
+def _depths(stats: JobStats) -> Iterator[Metric]:
     live = GaugeMetricFamily("jobs_live", "Jobs that have not ended", labels=["kind", "state"])
+    # A kind that ever ran shows a 0, not a gap.
     waiting = dict.fromkeys(sorted({kind for kind, _ in stats.depth} | set(stats.attempts)), 0)
     for (kind, state), value in sorted(stats.depth.items()):
         live.add_metric([kind, state.value], value)
@@ -136,33 +169,3 @@ def families(stats: JobStats) -> Iterator[Metric]:
         depth.add_metric([kind], value)
     yield depth
     yield live
-    yield GaugeMetricFamily(
-        "jobs_oldest_queued_age_seconds",
-        "How long the oldest job that may start has waited",
-        stats.oldest_queued_age_s,
-    )
-    finished = CounterMetricFamily("jobs_finished", "Jobs ended", labels=["kind", "state", "code"])
-    for labels, value in sorted(stats.finished.items()):
-        finished.add_metric(labels, value)
-    yield finished
-    attempts = CounterMetricFamily("jobs_attempts", "Runs dispatched", labels=["kind"])
-    for kind, value in sorted(stats.attempts.items()):
-        attempts.add_metric([kind], value)
-    yield attempts
-    forced = CounterMetricFamily("jobs_deadline_forced", "Deadlines enforced by the sweeper", labels=["code"])
-    for code, value in sorted(stats.forced.items()):
-        forced.add_metric([code], value)
-    yield forced
-    late = CounterMetricFamily("jobs_late_outcome", "Contradictions that came after an ending", labels=["kind"])
-    for kind, value in sorted(stats.late_outcomes.items()):
-        late.add_metric([kind], value)
-    yield late
-    for name, text in _HELP.items():
-        family = HistogramMetricFamily(f"jobs_{name}_seconds", text, labels=["kind"])
-        for (histogram, kind), seen in sorted(stats.histograms.items()):
-            if histogram == name:
-                family.add_metric([kind], seen.cumulative(), seen.total_s)
-        yield family
-    yield GaugeMetricFamily("jobs_stale", "Live jobs at least 5 s past their deadline: nobody sweeps", stats.stale)
-    for name, gauge in sorted(stats.gauges.items()):
-        yield GaugeMetricFamily(name, "As the bridge saw it last", gauge)
