@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError
 
-from ratelimit_service.jobs import commands
+from ratelimit_service.jobs import commands, queries
 from ratelimit_service.jobs.clients import private_async_client, unavailable
-from ratelimit_service.jobs.commands import Command
+from ratelimit_service.jobs.command import Command
 from ratelimit_service.jobs.event import JobEvent
 from ratelimit_service.jobs.job import Caps, Change, Claim, Ending, Job, Page, Signal, Submitted
 from ratelimit_service.jobs.options import JobStoreOptions
@@ -21,6 +21,7 @@ from ratelimit_service.jobs.stats import JobStats
 from ratelimit_service.jobs.submission import Submission
 
 T = TypeVar("T")
+_DEFAULTS = JobStoreOptions()
 _NO_CAPS = Caps()
 
 
@@ -33,8 +34,8 @@ class AsyncJobStore:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis | redis.asyncio.RedisCluster, options: JobStoreOptions = JobStoreOptions()  # noqa: B008
-    ) -> None:  # fmt: skip
+        self, client: redis.asyncio.Redis | redis.asyncio.RedisCluster, options: JobStoreOptions = _DEFAULTS
+    ) -> None:
         self.options = options
         self._scripts = load_scripts(options)
         self._client = private_async_client(client, options)
@@ -58,11 +59,11 @@ class AsyncJobStore:
 
     async def get(self, job_id: str) -> Job | None:
         """See `JobStore`."""
-        return (await self._run(commands.get_many([job_id])))[0]
+        return (await self._run(queries.get_many([job_id])))[0]
 
     async def get_many(self, job_ids: Iterable[str]) -> builtins.list[Job | None]:
         """See `JobStore`."""
-        return await self._run(commands.get_many(job_ids))
+        return await self._run(queries.get_many(job_ids))
 
     async def list(
         self,
@@ -74,24 +75,24 @@ class AsyncJobStore:
         before: str | None = None,
     ) -> Page:
         """See `JobStore`."""
-        return await self._run(commands.list_jobs(tenant, kind, states, limit, before))
+        return await self._run(queries.list_jobs(tenant, kind, states, limit, before))
 
     async def events(self, job_id: str, *, after_seq: int = 0, limit: int = 1000) -> builtins.list[JobEvent]:
         """See `JobStore`."""
-        return await self._run(commands.events(job_id, after_seq, limit))
+        return await self._run(queries.events(job_id, after_seq, limit))
 
     async def feed(self, after: str = "$", *, block_ms: int = 0, limit: int = 1000) -> builtins.list[JobEvent]:
         """See `JobStore`."""
         try:
-            return commands.feed_events(
-                await self._client.execute_command(*commands.feed(after, block_ms, limit, self.options))
+            return queries.feed_events(
+                await self._client.execute_command(*queries.feed(after, block_ms, limit, self.options))
             )
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
 
     async def feed_bounds(self) -> tuple[str, str]:
         """See `JobStore`."""
-        return await self._run(commands.feed_bounds())
+        return await self._run(queries.feed_bounds())
 
     async def claim(
         self, *, most: int, caps: Caps = _NO_CAPS, lease_s: float = 15, now_ms: int | None = None
@@ -187,7 +188,7 @@ class AsyncJobStore:
 
     async def epoch(self) -> str | None:
         """See `JobStore`."""
-        return await self._run(commands.epoch())
+        return await self._run(queries.epoch())
 
     async def begin_epoch(self) -> str:
         """See `JobStore`."""
@@ -199,7 +200,7 @@ class AsyncJobStore:
 
     async def waiting(self) -> str | None:
         """See `JobStore`."""
-        return await self._run(commands.waiting())
+        return await self._run(queries.waiting())
 
     async def prune(self, now_ms: int | None = None) -> int:
         """See `JobStore`."""
@@ -209,16 +210,20 @@ class AsyncJobStore:
         """See `JobStore`."""
         await self._run(commands.set_gauge(name, value, now_ms))
 
+    async def count(self, name: str, labels: Mapping[str, str], by: int = 1) -> None:
+        """See `JobStore`."""
+        await self._run(commands.count(name, labels, by))
+
     async def stats(self, *, now_ms: int | None = None) -> JobStats:
         """See `JobStore`."""
-        return await self._run(commands.stats(now_ms))
+        return await self._run(queries.stats(now_ms))
 
     async def check_server(self) -> builtins.list[str]:
         """See `JobStore`."""
         try:
             where = {"target_nodes": self._client.get_node_from_key(self.options.prefix)} if self._is_cluster else {}
             memory = await self._client.execute_command("INFO", "memory", **where)
-            return commands.warnings(memory, await self._client.execute_command("INFO", "persistence", **where))
+            return queries.warnings(memory, await self._client.execute_command("INFO", "persistence", **where))
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
 

@@ -1,58 +1,43 @@
-"""What each operation sends to Redis and how its reply is read: no input or output, the same for both stores."""
+"""What each operation that changes something sends to Redis and how its reply is read; no input or output."""
 
 from __future__ import annotations
 
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
+from ratelimit_service.jobs.checks import (
+    checked_id,
+    checked_metric,
+    checked_seconds,
+    checked_text,
+    checked_whole,
+    json_of,
+    shortened,
+)
+from ratelimit_service.jobs.command import LIMIT_MAX, Argument, Command
 from ratelimit_service.jobs.errors import IdempotencyConflictError, JobUsageError, QueueFullError
-from ratelimit_service.jobs.event import JobEvent, event_of
 from ratelimit_service.jobs.job import (
     Caps,
     Change,
     Claim,
     Ending,
     Job,
-    Page,
     Signal,
     Submitted,
     job_of,
-    pairs,
+    jobs_of,
+    some_job_of,
 )
 from ratelimit_service.jobs.options import JobStoreOptions
-from ratelimit_service.jobs.states import LIVE, FailureCode, JobState
-from ratelimit_service.jobs.stats import JobStats, stats_of
-from ratelimit_service.jobs.submission import (
-    Deadlines,
-    Submission,
-    checked_id,
-    checked_seconds,
-    checked_text,
-    checked_whole,
-    run_id_of,
-)
+from ratelimit_service.jobs.states import FailureCode
+from ratelimit_service.jobs.submission import Deadlines, Submission, run_id_of
 
-T = TypeVar("T")
-Argument: TypeAlias = str | bytes | int
-_LIMIT_MAX = 1_000
 _MESSAGE_MAX = 4_000
 _STEP_MAX = 200
 _COUNTS_MAX = 16_384
-_STALE_MS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Command(Generic[T]):
-    """One script call: the operation, its arguments after the time, and how its reply is read."""
-
-    operation: str
-    arguments: Sequence[Argument]
-    read: Callable[[Any], T]
-    now_ms: int | None = None
 
 
 def _ms(seconds: float) -> int:
@@ -63,41 +48,12 @@ def _time(value: int | None) -> Argument:
     return "" if value is None else int(value)
 
 
-def _json(name: str, value: Mapping[str, Any], most: int) -> bytes:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise JobUsageError(f"{name} is an object of JSON (no NaN, no half characters): {error}") from None
-    if not isinstance(value, Mapping):
-        raise JobUsageError(f"{name} is an object of JSON, not {type(value).__name__}")
-    if len(text) > most:
-        raise JobUsageError(
-            f"{name} takes {len(text)} bytes as JSON; at most {most} are kept: pass a reference instead"
-        )
-    return text
-
-
-def _shortened(text: str, most: int) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _job(reply: Any) -> Job:
-    job = job_of(reply)
-    assert job is not None, "the script answered no job"  # noqa: S101
-    return job
-
-
 def _change(reply: Any) -> Change:
     return Change(job_of(reply[1]), reply[0] == 1)
 
 
 def _ending(reply: Any) -> Ending:
     return Ending(job_of(reply[1]), reply[0] == 1)
-
-
-def _jobs(reply: Any) -> list[Job]:
-    return [_job(flat) for flat in reply]
 
 
 def _attempt(job_id: str, attempt: int) -> tuple[str, int, str]:
@@ -111,18 +67,18 @@ def submit(submission: Submission, options: JobStoreOptions, now_ms: int | None)
     arguments: list[Argument] = [submission.id, submission.kind, submission.tenant, key or "", int(key is not None)]
     arguments += [submission.fingerprint, joins or "", int(joins is not None), submission.priority]
     arguments += [_ms(submission.delay_s), "subject", submission.subject]
-    arguments += ["params", _json("params", submission.params, options.bytes_max)]
+    arguments += ["params", json_of("params", submission.params, options.bytes_max)]
     arguments += ["max_attempts", submission.max_attempts, "retry_span", _ms(submission.retry_delay_s)]
     arguments += _spans(spans)
 
     def read(reply: Any) -> Submitted:
         outcome, about = reply
         if outcome == b"created":
-            return Submitted(_job(about), "created")
+            return Submitted(some_job_of(about), "created")
         if outcome == b"replayed":
-            return Submitted(_job(about), "replayed")
+            return Submitted(some_job_of(about), "replayed")
         if outcome == b"joined":
-            return Submitted(_job(about), "joined")
+            return Submitted(some_job_of(about), "joined")
         if outcome == b"conflict":
             raise IdempotencyConflictError(about.decode())
         if outcome == b"taken":
@@ -142,74 +98,15 @@ def _spans(deadlines: Deadlines) -> list[Argument]:
     ]  # fmt: skip
 
 
-def get_many(job_ids: Iterable[str]) -> Command[list[Job | None]]:
-    """See `JobStore.get_many`."""
-    ids = [checked_id(job_id) for job_id in job_ids]
-    if len(ids) > _LIMIT_MAX:
-        raise JobUsageError(f"at most {_LIMIT_MAX} jobs are read at once, not {len(ids)}")
-    return Command("read", ids, lambda reply: [job_of(flat) for flat in reply])
-
-
-def list_jobs(
-    tenant: str | None, kind: str | None, states: Iterable[JobState], limit: int, before: str | None
-) -> Command[Page]:
-    """See `JobStore.list`."""
-    checked_whole("limit", limit, 1, _LIMIT_MAX)
-    wanted = sorted({JobState(state) for state in states})
-    index = "live" if wanted and LIVE.issuperset(wanted) else "all"
-    if tenant is not None:
-        index += ":" + checked_text("tenant", tenant)
-    from_ms, _, after = (before or "").partition("-")
-    if before is not None and not (from_ms.isdecimal() and after):
-        raise JobUsageError(f"a cursor is what a page's `next` said, not {before[:60]!r}")
-
-    def read(reply: Any) -> Page:
-        at = f"{reply[1].decode()}-{reply[2].decode()}" if len(reply) > 2 else None
-        return Page(_jobs(reply[0]), at)
-
-    return Command("list", [index, kind or "", ",".join(wanted), limit, from_ms, after], read)
-
-
-def events(job_id: str, after_seq: int, limit: int) -> Command[list[JobEvent]]:
-    """See `JobStore.events`."""
-    arguments: list[Argument] = [checked_id(job_id), checked_whole("after_seq", after_seq, 0, 1 << 53)]
-    arguments.append(checked_whole("limit", limit, 1, 10 * _LIMIT_MAX))
-    return Command("events", arguments, lambda reply: [event_of(pairs(entry)) for _, entry in reply])
-
-
-def feed_bounds() -> Command[tuple[str, str]]:
-    """See `JobStore.feed_bounds`."""
-    return Command("feed_bounds", [], lambda reply: (reply[0].decode(), reply[1].decode()))
-
-
-def feed(after: str, block_ms: int, limit: int, options: JobStoreOptions) -> list[Argument]:
-    """See `JobStore.feed`. The one command that is not a script: a script can't wait."""
-    checked_whole("limit", limit, 1, 10 * _LIMIT_MAX)
-    checked_whole("block_ms", block_ms, 0, 1 << 31)
-    most = max(round(options.timeout_s * 500), 1)
-    waits: list[Argument] = ["BLOCK", min(block_ms, most)] if block_ms else []
-    return ["XREAD", "COUNT", limit, *waits, "STREAMS", f"{options.prefix}feed", after]
-
-
-def feed_events(reply: Any) -> list[JobEvent]:
-    """What redis-py's XREAD answered, as events."""
-    streams = reply.items() if isinstance(reply, Mapping) else reply or ()
-    return [
-        event_of({name.decode(): value.decode() for name, value in entry.items()}, feed_id.decode())
-        for _, entries in streams
-        for feed_id, entry in entries
-    ]
-
-
 def claim(most: int, caps: Caps, lease_s: float, now_ms: int | None) -> Command[list[Claim]]:
     """See `JobStore.claim`."""
-    checked_whole("most", most, 1, _LIMIT_MAX)
+    checked_whole("most", most, 1, LIMIT_MAX)
     arguments: list[Argument] = [most, _ms(checked_seconds("lease_s", lease_s, 0.001)), caps.per_tenant]
     for kind, cap in caps.per_kind.items():
         arguments += [kind, cap]
 
     def read(reply: Any) -> list[Claim]:
-        return [Claim(job, job.attempt, run_id_of(job.id, job.attempt)) for job in _jobs(reply)]
+        return [Claim(job, job.attempt, run_id_of(job.id, job.attempt)) for job in jobs_of(reply)]
 
     return Command("claim", arguments, read, now_ms)
 
@@ -218,7 +115,7 @@ def release(job_id: str, attempt: int, waiting_for: str, delay_s: float, now_ms:
     """See `JobStore.release`."""
     who = _attempt(job_id, attempt)[:2]
     delay = _ms(checked_seconds("delay_s", delay_s))
-    return Command("release", [*who, _shortened(waiting_for, _MESSAGE_MAX), delay], _change, now_ms)
+    return Command("release", [*who, shortened(waiting_for, _MESSAGE_MAX), delay], _change, now_ms)
 
 
 def dispatched(job_id: str, attempt: int, now_ms: int | None) -> Command[Change]:
@@ -250,16 +147,16 @@ def report(
             raise JobUsageError(f"percent is a number from 0 to 100, not {percent!r}")
         arguments += ["percent", f"{percent:.6g}"]
     if step is not None:
-        arguments += ["step", _shortened(step, _STEP_MAX)]
+        arguments += ["step", shortened(step, _STEP_MAX)]
     if message is not None:
-        arguments += ["message", _shortened(message, _MESSAGE_MAX)]
+        arguments += ["message", shortened(message, _MESSAGE_MAX)]
     if counts is not None:
         for name, value in counts.items():
             if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
                 raise JobUsageError(f"counts are numbers by name, not {name!r}: {value!r}")
-        arguments += ["counts", _json("counts", counts, _COUNTS_MAX)]
+        arguments += ["counts", json_of("counts", counts, _COUNTS_MAX)]
     if result is not None:
-        arguments += ["result", _json("result", result, options.bytes_max)]
+        arguments += ["result", json_of("result", result, options.bytes_max)]
     return Command("report", arguments, lambda reply: Signal(reply[0] == 1, reply[1] == 1), now_ms)
 
 
@@ -272,7 +169,7 @@ def succeed(
     now_ms: int | None,
 ) -> Command[Ending]:
     """See `JobStore.succeed`."""
-    kept: Argument = "" if result is None else _json("result", result, options.bytes_max)
+    kept: Argument = "" if result is None else json_of("result", result, options.bytes_max)
     return Command("succeed", [*_attempt(job_id, attempt), _time(event_ms), kept], _ending, now_ms)
 
 
@@ -291,7 +188,7 @@ def fail(
         known = FailureCode(code)
     except ValueError:
         raise JobUsageError(f"a failure's code is one of {', '.join(FailureCode)}, not {str(code)[:60]!r}") from None
-    arguments = [*_attempt(job_id, attempt), _time(event_ms), known, _shortened(message, _MESSAGE_MAX), int(may_retry)]
+    arguments = [*_attempt(job_id, attempt), _time(event_ms), known, shortened(message, _MESSAGE_MAX), int(may_retry)]
     return Command("fail", arguments, _ending, now_ms)
 
 
@@ -312,7 +209,7 @@ def cancel(job_id: str, now_ms: int | None) -> Command[Job | None]:
 
 def sweep(most: int, options: JobStoreOptions, now_ms: int | None) -> Command[list[Job]]:
     """See `JobStore.sweep`."""
-    return Command("sweep", [checked_whole("most", most, 1, _LIMIT_MAX), _ms(options.sweep_gap_s)], _jobs, now_ms)
+    return Command("sweep", [checked_whole("most", most, 1, LIMIT_MAX), _ms(options.sweep_gap_s)], jobs_of, now_ms)
 
 
 def restore(job: Job, options: JobStoreOptions, now_ms: int | None) -> Command[bool]:
@@ -322,9 +219,9 @@ def restore(job: Job, options: JobStoreOptions, now_ms: int | None) -> Command[b
     fields: dict[str, Any] = {
         **{name: getattr(job, name) for name in _RESTORED},
         "state": job.state.value,
-        "params": _json("params", job.params, options.bytes_max),
-        "counts": _json("counts", job.counts, _COUNTS_MAX) if job.counts else None,
-        "result": None if job.result is None else _json("result", job.result, options.bytes_max),
+        "params": json_of("params", job.params, options.bytes_max),
+        "counts": json_of("counts", job.counts, _COUNTS_MAX) if job.counts else None,
+        "result": None if job.result is None else json_of("result", job.result, options.bytes_max),
         "percent": None if job.percent is None else f"{job.percent:.6g}",
         "retry_span": _ms(job.retry_delay_s),
     }
@@ -350,19 +247,9 @@ def begin_epoch() -> Command[str]:
     return Command("epoch", [str(uuid.uuid4())], bytes.decode)
 
 
-def epoch() -> Command[str | None]:
-    """See `JobStore.epoch`."""
-    return Command("note", ["epoch"], _text)
-
-
-def waiting() -> Command[str | None]:
-    """See `JobStore.waiting`."""
-    return Command("note", ["waiting"], _text)
-
-
 def set_waiting(reason: str | None) -> Command[None]:
     """See `JobStore.set_waiting`."""
-    return Command("note", ["waiting", _shortened(reason or "", _MESSAGE_MAX)], _nothing)
+    return Command("note", ["waiting", shortened(reason or "", _MESSAGE_MAX)], _nothing)
 
 
 def prune(now_ms: int | None) -> Command[int]:
@@ -372,32 +259,13 @@ def prune(now_ms: int | None) -> Command[int]:
 
 def set_gauge(name: str, value: float, now_ms: int | None) -> Command[None]:
     """See `JobStore.set_gauge`."""
-    return Command("gauge", [checked_text("name", name), repr(float(value))], _nothing, now_ms)
+    return Command("gauge", [checked_metric(name), repr(float(value))], _nothing, now_ms)
 
 
-def stats(now_ms: int | None) -> Command[JobStats]:
-    """See `JobStore.stats`."""
-    return Command("stats", [_STALE_MS], stats_of, now_ms)
-
-
-def warnings(memory: Mapping[str, Any], persistence: Mapping[str, Any]) -> list[str]:
-    """What in a server's INFO would lose jobs."""
-    found = []
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        found.append(
-            f"Redis may evict jobs: its maxmemory-policy is {policy}. Set `maxmemory-policy noeviction` for the jobs' server."
-        )
-    if not persistence.get("aof_enabled"):
-        found.append(
-            "Redis may lose the last seconds of jobs when it restarts: appendonly is off. Set `appendonly yes`; jobs that "
-            "are lost all the same are rebuilt from the archive and from Dagster's runs."
-        )
-    return found
-
-
-def _text(reply: Any) -> str | None:
-    return None if reply is None else reply.decode()
+def count(name: str, labels: Mapping[str, str], by: int) -> Command[None]:
+    """See `JobStore.count`."""
+    named = [checked_metric(name), *([checked_metric(label), labels[label]] for label in sorted(labels))]
+    return Command("count", [json.dumps(named), checked_whole("by", by, 0, 1 << 40)], _nothing)
 
 
 def _nothing(reply: Any) -> None:

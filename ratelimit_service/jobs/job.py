@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from ratelimit_service.jobs.checks import checked_whole
 from ratelimit_service.jobs.states import ENDED, JobState
 from ratelimit_service.jobs.submission import Deadlines
 
 _MS_SUFFIX = "_ms"
+_CAP_MAX = 1_000_000
 
 
 def rfc3339(ms: int) -> str:
@@ -164,6 +166,18 @@ def job_of(flat: list[bytes]) -> Job | None:
     return Job(**values)
 
 
+def some_job_of(flat: list[bytes]) -> Job:
+    """The job in a script's reply that always has one."""
+    job = job_of(flat)
+    assert job is not None, "the script answered no job"  # noqa: S101
+    return job
+
+
+def jobs_of(flats: list[list[bytes]]) -> list[Job]:
+    """The jobs in a script's reply."""
+    return [some_job_of(flat) for flat in flats]
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """What became of a submission: a job was created, was there before (`replayed`), or was `joined`."""
@@ -178,6 +192,16 @@ class Caps:
 
     per_tenant: int = 5
     per_kind: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of jobs.
+
+        Raises:
+            JobUsageError: with the cap at fault.
+        """
+        checked_whole("per_tenant", self.per_tenant, 0, _CAP_MAX)
+        for kind, cap in self.per_kind.items():
+            checked_whole(f"the cap of {kind}", cap, 0, _CAP_MAX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ OPERATIONS = (
     "adopt",
     "cancel",
     "claim",
+    "count",
     "dispatched",
     "end_canceled",
     "epoch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ class JobStats:
         late_outcomes: contradictions that came after an ending, by kind.
         histograms: by name (queue_wait, run, e2e, status_lag) and kind.
         stale: live jobs whose deadline passed at least 5 s ago: more than 0 means that nobody sweeps.
+        others: what `count` was told, by name and (label, value) pairs.
         gauges: what `set_gauge` was told lately.
     """
 
@@ -64,6 +66,7 @@ class JobStats:
     late_outcomes: Mapping[str, int]
     histograms: Mapping[tuple[str, str], Histogram]
     stale: int
+    others: Mapping[tuple[str, tuple[tuple[str, str], ...]], int]
     gauges: Mapping[str, float]
 
 
@@ -74,9 +77,14 @@ def stats_of(reply: Any) -> JobStats:
         state, kind = name.split("|")
         depth[kind, JobState(state)] = int(value)
     counters: dict[str, dict[tuple[str, ...], int]] = {"finished": {}, "attempts": {}, "forced": {}, "late": {}}
+    others: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
     for name, value in pairs(reply[2]).items():
-        counter, *labels = name.split("|")
-        counters[counter][tuple(labels)] = int(value)
+        counter, _, labels = name.partition("|")
+        if counter == "other":
+            what, *pairs_of_it = json.loads(labels)
+            others[what, tuple((label, text) for label, text in pairs_of_it)] = int(value)
+        else:
+            counters[counter][tuple(labels.split("|"))] = int(value)
     sums: dict[tuple[str, str], float] = {}
     buckets: dict[tuple[str, str], list[int]] = {}
     for name, value in pairs(reply[3]).items():
@@ -94,6 +102,7 @@ def stats_of(reply: Any) -> JobStats:
         late_outcomes={kind: value for (kind,), value in counters["late"].items()},
         histograms={name: Histogram(tuple(counts), sums[name]) for name, counts in buckets.items()},
         stale=int(reply[4]),
+        others=others,
         gauges={name: float(value) for name, value in pairs(reply[5]).items()},
     )
 
@@ -145,6 +154,7 @@ def families(stats: JobStats) -> Iterator[Metric]:
             if histogram == name:
                 family.add_metric([kind], seen.cumulative(), seen.total_s)
         yield family
+    yield from _others(stats)
     for name, gauge in sorted(stats.gauges.items()):
         yield GaugeMetricFamily(name, "As the bridge saw it last", gauge)
 
@@ -169,3 +179,14 @@ def _depths(stats: JobStats) -> Iterator[Metric]:
         depth.add_metric([kind], value)
     yield depth
     yield live
+
+
+def _others(stats: JobStats) -> Iterator[Metric]:
+    for name, group in itertools.groupby(sorted(stats.others.items()), lambda item: item[0][0]):
+        counted = {labels: value for (_, labels), value in group}
+        names = sorted({label for labels in counted for label, _ in labels})
+        family = CounterMetricFamily(name, "As the bridge counted it", labels=names)
+        for labels, value in counted.items():
+            texts = dict(labels)
+            family.add_metric([texts.get(label, "") for label in names], value)
+        yield family

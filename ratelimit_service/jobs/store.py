@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import redis
 from redis.exceptions import NoScriptError, RedisError
 
-from ratelimit_service.jobs import commands
+from ratelimit_service.jobs import commands, queries
 from ratelimit_service.jobs.clients import private_client, unavailable
-from ratelimit_service.jobs.commands import Command
+from ratelimit_service.jobs.command import Command
 from ratelimit_service.jobs.event import JobEvent
 from ratelimit_service.jobs.job import Caps, Change, Claim, Ending, Job, Page, Signal, Submitted
 from ratelimit_service.jobs.options import JobStoreOptions
@@ -21,6 +21,7 @@ from ratelimit_service.jobs.stats import JobStats
 from ratelimit_service.jobs.submission import Submission
 
 T = TypeVar("T")
+_DEFAULTS = JobStoreOptions()
 _NO_CAPS = Caps()
 
 
@@ -36,9 +37,7 @@ class JobStore:
         options: prefix, timeouts, retention, bounds.
     """
 
-    def __init__(
-        self, client: redis.Redis | redis.RedisCluster, options: JobStoreOptions = JobStoreOptions()  # noqa: B008
-    ) -> None:  # fmt: skip
+    def __init__(self, client: redis.Redis | redis.RedisCluster, options: JobStoreOptions = _DEFAULTS) -> None:
         self.options = options
         self._scripts = load_scripts(options)
         try:
@@ -71,11 +70,11 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         """The job; None if there is none (any more)."""
-        return self._run(commands.get_many([job_id]))[0]
+        return self._run(queries.get_many([job_id]))[0]
 
     def get_many(self, job_ids: Iterable[str]) -> builtins.list[Job | None]:
         """Up to 1,000 jobs, in the order of the ids."""
-        return self._run(commands.get_many(job_ids))
+        return self._run(queries.get_many(job_ids))
 
     def list(
         self,
@@ -95,11 +94,11 @@ class JobStore:
             limit: the most on a page, up to 1,000.
             before: the last page's `next`.
         """
-        return self._run(commands.list_jobs(tenant, kind, states, limit, before))
+        return self._run(queries.list_jobs(tenant, kind, states, limit, before))
 
     def events(self, job_id: str, *, after_seq: int = 0, limit: int = 1000) -> builtins.list[JobEvent]:
         """A job's events after a sequence number, oldest first; none once its stream has expired."""
-        return self._run(commands.events(job_id, after_seq, limit))
+        return self._run(queries.events(job_id, after_seq, limit))
 
     def feed(self, after: str = "$", *, block_ms: int = 0, limit: int = 1000) -> builtins.list[JobEvent]:
         """Events of all jobs after one of the feed, oldest first.
@@ -111,8 +110,8 @@ class JobStore:
             limit: the most returned.
         """
         try:
-            return commands.feed_events(
-                self._client.execute_command(*commands.feed(after, block_ms, limit, self.options))
+            return queries.feed_events(
+                self._client.execute_command(*queries.feed(after, block_ms, limit, self.options))
             )
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
@@ -122,7 +121,7 @@ class JobStore:
 
         A reader whose place is before the oldest may have missed events, and must look at the jobs themselves.
         """
-        return self._run(commands.feed_bounds())
+        return self._run(queries.feed_bounds())
 
     def claim(
         self, *, most: int, caps: Caps = _NO_CAPS, lease_s: float = 15, now_ms: int | None = None
@@ -220,12 +219,12 @@ class JobStore:
         return self._run(commands.sweep(most, self.options, now_ms))
 
     def restore(self, job: Job, *, now_ms: int | None = None) -> bool:
-        """Put a job back that Redis lost; False if its id is there. Restore the oldest first: that is the new order."""
+        """Put a job back that Redis lost; False if its id is there, or its time is over. Restore the oldest first: that is the new order."""
         return self._run(commands.restore(job, self.options, now_ms))
 
     def epoch(self) -> str | None:
         """What this Redis's data calls itself; None if it was lost, or never begun."""
-        return self._run(commands.epoch())
+        return self._run(queries.epoch())
 
     def begin_epoch(self) -> str:
         """Begin an epoch if there is none; the one in force."""
@@ -237,7 +236,7 @@ class JobStore:
 
     def waiting(self) -> str | None:
         """What all waiting jobs wait for."""
-        return self._run(commands.waiting())
+        return self._run(queries.waiting())
 
     def prune(self, now_ms: int | None = None) -> int:
         """Take up to 1,000 jobs whose documents have expired off the lists; how many it were."""
@@ -247,16 +246,20 @@ class JobStore:
         """Show a figure in the metrics; it vanishes if it is not set again within `gauge_s`."""
         self._run(commands.set_gauge(name, value, now_ms))
 
+    def count(self, name: str, labels: Mapping[str, str], by: int = 1) -> None:
+        """Add to a counter of others, shown in the metrics as `<name>_total`. Repeated after a broken connection, it may count twice."""
+        self._run(commands.count(name, labels, by))
+
     def stats(self, *, now_ms: int | None = None) -> JobStats:
         """The figures to run the jobs by."""
-        return self._run(commands.stats(now_ms))
+        return self._run(queries.stats(now_ms))
 
     def check_server(self) -> builtins.list[str]:
         """What in the server's settings would lose jobs, in plain words; nothing if all is well."""
         try:
             where = {"target_nodes": self._client.get_node_from_key(self.options.prefix)} if self._is_cluster else {}
             memory = self._client.execute_command("INFO", "memory", **where)
-            return commands.warnings(memory, self._client.execute_command("INFO", "persistence", **where))
+            return queries.warnings(memory, self._client.execute_command("INFO", "persistence", **where))
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
 

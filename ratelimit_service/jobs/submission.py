@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ratelimit_service.jobs.checks import checked_id, checked_seconds, checked_text, checked_whole
 from ratelimit_service.jobs.errors import JobUsageError
 
 PRIORITY_MAX = 10
-_SECONDS_MAX = 366 * 86_400
 _ATTEMPTS_MAX = 100
-_TEXT_MAX = 255
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,100}").fullmatch
 
 
@@ -29,57 +28,6 @@ def new_job_id() -> str:
 def run_id_of(job_id: str, attempt: int) -> str:
     """The id of the Dagster run of one attempt, always the same, so that dispatching it twice makes one run."""
     return str(uuid.uuid5(uuid.UUID(job_id), str(attempt)))
-
-
-def checked_id(job_id: str) -> str:
-    """The id, if it is a UUID in its usual form (36 characters, lower case).
-
-    Raises:
-        JobUsageError: it is not.
-    """
-    try:
-        if str(uuid.UUID(job_id)) == job_id:
-            return job_id
-    except (ValueError, AttributeError, TypeError):
-        pass
-    raise JobUsageError(f"a job id is a UUID such as new_job_id() makes, not {str(job_id)[:60]!r}")
-
-
-def checked_text(name: str, value: str, most: int = _TEXT_MAX) -> str:
-    """The text, if it is one that UTF-8 can hold and at most `most` characters long.
-
-    Raises:
-        JobUsageError: it is not.
-    """
-    if not isinstance(value, str) or len(value) > most:
-        raise JobUsageError(f"{name} is text of at most {most} characters, not {str(value)[:60]!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise JobUsageError(f"{name} holds half a character (a lone surrogate): {ascii(value)[:60]}") from None
-    return value
-
-
-def checked_seconds(name: str, value: float, least: float = 0) -> float:
-    """The number of seconds, if it lies between `least` and a year.
-
-    Raises:
-        JobUsageError: it does not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= _SECONDS_MAX:
-        raise JobUsageError(f"{name} is a number of seconds from {least:g} to {_SECONDS_MAX}, not {value!r}")
-    return value
-
-
-def checked_whole(name: str, value: int, least: int, most: int) -> int:
-    """The whole number, if it lies between `least` and `most`.
-
-    Raises:
-        JobUsageError: it does not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise JobUsageError(f"{name} is a whole number from {least} to {most}, not {value!r}")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
--- ARGV: time, id, then the fields of a job. Puts it back where it is not there, without an event. Its run, if it has one,
+-- ARGV: time, id, then the fields of a job. Puts it back where it is not there, without an event; an ended one whose
+-- document would have expired stays away. Its run, if it has one,
 -- gets its time anew.
 local id = ARGV[2]
 if call('EXISTS', P .. 'job:' .. id) == 1 then return 0 end
 local job = { id = id }
-call('HSET', P .. 'job:' .. id, 'id', id)
-put(job, unpack(ARGV, 3))
+for i = 3, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
+if job.ended_ms and tonumber(job.ended_ms) + OPTIONS.documents_ms <= now then return 0 end
+call('HSET', P .. 'job:' .. id, 'id', id, unpack(ARGV, 3))
 local number = call('HINCRBY', P .. 'numbers', 'number', 1)
 put(job, 'number', number, 'rank', (10 - job.priority) * 2 ^ 45 + number)
 call('DEL', P .. 'events:' .. id)
