@@ -19,11 +19,11 @@ from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from ratelimit_service.batching import groups, join, split
 from ratelimit_service.breaker import Breaker
 from ratelimit_service.cluster_map import Address, ClusterMap
-from ratelimit_service.core import OUTAGE, Call
+from ratelimit_service.core import Call
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
 from ratelimit_service.script import SHA, TEXT
-from ratelimit_service.transport import REDIRECTS_MAX, BusyError, CircuitOpenError
+from ratelimit_service.transport import OUTAGE, REDIRECTS_MAX, BusyError, CircuitOpenError
 
 _STALE_S = 1.0
 _IN_FLIGHT_MAX = 4
@@ -35,13 +35,20 @@ class AsyncTransport:
     Args:
         client: any asyncio redis-py client; a cluster client is initialised on first use.
         options: deadline, batch size, breaker.
+        clock: monotonic seconds, for the breakers.
 
     Attributes:
         observe: told the seconds of each answered round trip.
     """
 
-    def __init__(self, client: redis.asyncio.Redis | redis.asyncio.RedisCluster, options: Options) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis | redis.asyncio.RedisCluster,
+        options: Options,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._options = options
+        self._clock = clock
         self.observe: Callable[[float], None] = lambda _: None
         self._client = client
         self._pending: list[tuple[Call, asyncio.Future[bytes]]] = []
@@ -118,7 +125,7 @@ class AsyncTransport:
 
     def _is_shut(self, call: Call) -> bool:
         breaker = self._breaker(self._owner(call))
-        return breaker.is_open and not breaker.allows(time.monotonic())
+        return breaker.is_open and not breaker.allows(self._clock())
 
     def _flush(self) -> None:
         self._is_flush_due = False
@@ -147,7 +154,7 @@ class AsyncTransport:
             self._fail(futures, RedisError("the event loop is shutting down"))
             raise
         except OUTAGE as error:
-            self._breaker(owner).failed(time.monotonic())
+            self._breaker(owner).failed(self._clock())
             if self._map is not None and owner is not None:
                 self._map.failed(owner)
             self._fail(futures, error)
@@ -175,6 +182,9 @@ class AsyncTransport:
         if not isinstance(self._client, redis.asyncio.RedisCluster) or self._map is not None:
             return
         await self._client.initialize()
+        if self._map is not None:
+            # Of the calls that came first, another one was quicker; 16,384 slots take milliseconds.
+            return
         nodes = self._client.nodes_manager.slots_cache
         slots = [(slot, (str(at[0].host), int(at[0].port))) for slot, at in nodes.items()]
         self._map = ClusterMap(slots, [(str(node.host), int(node.port)) for node in self._client.get_nodes()])
@@ -182,8 +192,16 @@ class AsyncTransport:
     async def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
         at = owner if self._map is None or owner is None else self._map.ask(owner)
         is_asking = False
-        for _ in range(REDIRECTS_MAX):
-            connection = await self._take(at)
+        for tries_left in reversed(range(REDIRECTS_MAX)):
+            try:
+                connection = await self._take(at)
+            except OUTAGE:
+                if self._map is None or owner is None or not tries_left:
+                    raise
+                # Nothing was sent, so this is not a replay: another node knows who has the slot now, or has it.
+                self._map.failed(owner)
+                at, is_asking = self._map.ask(owner), False
+                continue
             try:
                 reply = await _exchange(connection, command, is_asking=is_asking)
             except AskError as redirect:
@@ -200,6 +218,8 @@ class AsyncTransport:
             else:
                 self._give(at, connection)
                 if self._map is not None and at is not None:
+                    if at != owner and not is_asking:
+                        self._map.moved(key_slot(command[2]), at)
                     self._map.answered(at)
                 return reply
         raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times; its nodes do not agree on its slots")
