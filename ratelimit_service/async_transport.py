@@ -34,7 +34,7 @@ class AsyncTransport:
 
     Args:
         client: any asyncio redis-py client; a cluster client is initialised on first use.
-        options: deadline, batch size, breaker.
+        options: deadline, batch size, connections, breaker.
         clock: monotonic seconds, for the breakers.
 
     Attributes:
@@ -56,6 +56,7 @@ class AsyncTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_flush_due = False
         self._idle: dict[Address | None, deque[tuple[Any, float]]] = {}
+        self._rooms: dict[Address | None, asyncio.Semaphore] = {}
         self._breakers: dict[Address | None, Breaker] = {}
         self._map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
@@ -93,7 +94,7 @@ class AsyncTransport:
         if loop is not self._loop:
             # Another loop (a second asyncio.run): what belonged to the first is gone with it.
             self._loop, self._pending, self._idle, self._is_flush_due = loop, [], {}, False
-            self._running = set()
+            self._running, self._rooms = set(), {}
         if self._is_shut(call):
             raise CircuitOpenError("the circuit breaker is open")
         future: asyncio.Future[bytes] = loop.create_future()
@@ -120,6 +121,12 @@ class AsyncTransport:
             breaker = self._breakers[owner] = Breaker(self._options.breaker_threshold, self._options.breaker_open_s)
         return breaker
 
+    def _room(self, owner: Address | None) -> asyncio.Semaphore:
+        room = self._rooms.get(owner)
+        if room is None:
+            room = self._rooms[owner] = asyncio.Semaphore(self._options.connections)
+        return room
+
     def _owner(self, call: Call) -> Address | None:
         return self._map.owner(call.keys[0]) if self._map is not None else None
 
@@ -143,17 +150,24 @@ class AsyncTransport:
 
     async def _run(self, calls: list[Call], futures: list[asyncio.Future[bytes]]) -> None:
         owner = self._owner(calls[0])
-        began_s = time.monotonic()
+        is_waiting = False
         try:
             async with asyncio.timeout(self._options.deadline_s):
                 await self._know_cluster()
                 owner = self._owner(calls[0])
                 keys, requests = join(calls)
-                reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
+                is_waiting = True
+                async with self._room(owner):
+                    is_waiting = False
+                    began_s = time.monotonic()
+                    reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
         except asyncio.CancelledError:
             self._fail(futures, RedisError("the event loop is shutting down"))
             raise
         except OUTAGE as error:
+            if is_waiting:
+                self._fail(futures, BusyError(f"all {self._options.connections} connections were in use"))
+                return
             self._breaker(owner).failed(self._clock())
             if self._map is not None and owner is not None:
                 self._map.failed(owner)

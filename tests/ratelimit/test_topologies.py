@@ -71,6 +71,19 @@ def test_a_moved_slot_is_followed_and_charged_once(nodes):
         assert limiter.check("user", "mover").remaining == 8
 
 
+async def test_async_connections_to_a_node_are_bounded_and_waited_for(nodes):
+    client = redis.asyncio.RedisCluster(host="127.0.0.1", port=nodes[1].port)
+    options = Options(deadline_s=30.0, breaker_open_s=30.0, connections=2)
+    before = [node.client().info("stats")["total_connections_received"] for node in nodes[:3]]
+    async with AsyncLimiter(client, POLICIES, options) as limiter:
+        decisions = await asyncio.gather(*(limiter.check("user", f"b{user}") for user in range(200)))
+        assert [(decision.remaining, decision.degraded) for decision in decisions] == [(9, False)] * 200
+    await client.aclose()
+    after = [node.client().info("stats")["total_connections_received"] for node in nodes[:3]]
+    # Two of the limiter's own, one that looks, and a few of the cluster client for the map of slots.
+    assert all(new - old <= 2 + 1 + 4 for old, new in zip(before, after, strict=True))
+
+
 async def test_a_dead_master_is_replaced(nodes):
     clock = Clock()
     asynchronous = AsyncLimiter(
