@@ -197,6 +197,22 @@ def test_a_sale_whose_store_or_tenant_is_missing(
     assert mapped.rollup_errors(counted) == {}
 
 
+@pytest.mark.parametrize("any_template", ["shop"], indirect=True)
+def test_a_tenant_that_was_missing_before_the_first_refresh(
+    mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed
+) -> None:
+    """Its stores have rows, and one a zone of its own: all the same nobody knows whose sales these are."""
+    _do(session, "delete_tenant", tenant="1")
+    refresh_mapped()
+    assert _reasons(mapped).keys() == {"unknown tenant"}
+    assert mapped.rollup_errors() == {}
+    assert verify(mapped.connections(), mapped.options()).is_exact
+    _do(session, "insert_tenant", id="1", name="There after all", zone="Europe/London")
+    refresh_mapped()
+    assert _reasons(mapped) == {}
+    assert mapped.rollup_errors() == {}
+
+
 def test_a_bad_row_does_not_hold_up_a_batch_cut_small(
     mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed
 ) -> None:
