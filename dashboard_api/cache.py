@@ -10,7 +10,7 @@ from prometheus_client import Counter
 
 from dashboard_api.answers import Answer
 
-# What no version tells, such as a repaired rollup, shows after this long at the latest.
+# What no version tells, such as a row changed by hand, shows after this long at the latest.
 KEEP_S = 30.0
 # (tenant_key, question): the tenant comes first, always, and is the verified caller's.
 Key = tuple[int, str]
