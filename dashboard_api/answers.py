@@ -7,7 +7,7 @@ import json
 import zlib
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,7 +39,7 @@ class Answer:
         self._name = name
         self._content = content
         self._format = answer_format
-        self._rendered: tuple[Freshness, bytes, bytes | None] | None = None
+        self._rendered: _Rendered | None = None
         self.as_of = as_of
         self.changed_at = changed_at
         # Weak: `as_of` moves within the body while the figures stay.
@@ -57,6 +57,17 @@ class Answer:
             request: its If-None-Match and Accept-Encoding count.
             freshness: what to say of it.
         """
+        # Rendered once per look at the state, however many ask in between.
+        if self._rendered is None or self._rendered.freshness is not freshness:
+            self._rendered = self._render(freshness)
+        rendered = self._rendered
+        if _matches(request.headers.get("if-none-match"), self.etag):
+            return rendered.unchanged
+        if rendered.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            return rendered.compressed
+        return rendered.plain
+
+    def _render(self, freshness: Freshness) -> "_Rendered":
         headers = {
             "ETag": self.etag,
             "Cache-Control": "private, no-cache",
@@ -66,20 +77,20 @@ class Answer:
         }
         if freshness.is_stale:
             headers["X-Stale"] = "true"
-        if _matches(request.headers.get("if-none-match"), self.etag):
-            return Response(status_code=304, headers=headers)
-        body, compressed = self._render(freshness)
-        if compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            body = compressed
+        unchanged = Response(status_code=304, headers=headers)
         if self._format is Format.CSV:
             headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
-        return Response(body, headers=headers, media_type=_MEDIA[self._format])
+        body, media_type = self._body(freshness), _MEDIA[self._format]
+        return _Rendered(
+            freshness,
+            unchanged,
+            Response(body, headers=headers, media_type=media_type),
+            Response(_gzip(body), headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
+            if len(body) >= _COMPRESS_FROM
+            else None,
+        )
 
-    def _render(self, freshness: Freshness) -> tuple[bytes, bytes | None]:
-        # Once per look at the state, however many ask in between.
-        if self._rendered is not None and self._rendered[0] is freshness:
-            return self._rendered[1], self._rendered[2]
+    def _body(self, freshness: Freshness) -> bytes:
         body = self._content
         if self._format is Format.JSON:
             stale = "true" if freshness.is_stale else "false"
@@ -87,9 +98,16 @@ class Answer:
                 f'{{"as_of":"{_moment(freshness.as_of)}","staleness_s":{freshness.staleness_s:.3f},"is_stale":{stale},'
             )
             body = head.encode() + body[1:]
-        compressed = _gzip(body) if len(body) >= _COMPRESS_FROM else None
-        self._rendered = (freshness, body, compressed)
-        return body, compressed
+        return body
+
+
+class _Rendered(NamedTuple):
+    """An answer's responses under one look at the state. Sending one changes nothing in it."""
+
+    freshness: Freshness
+    unchanged: Response
+    plain: Response
+    compressed: Response | None
 
 
 def render_json(document: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from dashboard_api.collector import StateCollector
 from dashboard_api.credentials import Credentials, tenant_of, user_of
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
+from dashboard_api.report_route import ReportShortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     page.mount(app)
     add_handlers(app)
     # The last added sees a request first.
+    app.add_middleware(ReportShortcut, routes=routes.dashboard.routes)
     app.add_middleware(
         RateLimitMiddleware,
         limiter=throttle.limiter,

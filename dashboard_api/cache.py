@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
 
 from prometheus_client import Counter
@@ -13,7 +13,7 @@ from dashboard_api.answers import Answer
 # What no version tells, such as a repaired rollup, shows after this long at the latest.
 KEEP_S = 30.0
 # (tenant_key, question): the tenant comes first, always, and is the verified caller's.
-Key = tuple[int, str]
+Key = tuple[int, Hashable]
 
 
 class AnswerCache:

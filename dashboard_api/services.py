@@ -44,7 +44,7 @@ class Services:
         if self.watch.freshness is None:
             raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
         answer_format = asked.format or _wanted_format(request)
-        question = f"{report.name} {answer_format} {asked.model_dump_json(exclude={'format'})}"
+        question = (report.name, answer_format, asked.question)
 
         async def make() -> Answer:
             return await self._make(caller.tenant_key, report, asked, answer_format)

@@ -1,0 +1,193 @@
+"""The whole local stack, as `salespulse up` starts it, with the sales of 200 tenants and a thousand users."""
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import psutil
+import psycopg
+
+from benchmarks.refresh.dataset import DAYS, LINES_PER_SALE, SEED, TENANTS
+from connect import Settings
+from dashboard_api.auth import issue_token
+from local_stack.layout import Layout
+from local_stack.stack import StackOptions, down, up
+from local_stack.supervisor import Supervisor
+from local_stack.waiting import wait_until
+from pipelines.cli.stack import kept_commands
+from pipelines.demo import prepare_schema, wait_until_drained
+from pipelines.refresh.observe import SourceObservation
+from retail_app.synthetic import generate
+
+USERS = 1_000
+# Of one user: the bundled policy, which a request a second keeps, and one that a connection without think time keeps too.
+BUNDLED_LIMIT, WIDE_LIMIT = "100/minute", "1000000/minute"
+_POLICY = '[policies.default]\nlimits = ["{limit}"]\non_outage = "local"\n'
+_REQUESTS = 40_000
+# What the users ask for, and how often of a hundred times. The page itself asks for the overview only.
+_MIX = {
+    "overview": 40,
+    "sales-summary": 20,
+    "trend": 10,
+    "top-products": 10,
+    "product-groups": 5,
+    "payments": 5,
+    "heatmap": 5,
+    "top-customers": 3,
+    "stores": 2,
+}
+# Days up to today, and how often of a hundred times; None: the page's own, that is no dates at all.
+_PERIODS = ((None, 60), (7, 15), (30, 10), (90, 10), (365, 5))
+_ONE_STORE = 0.1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is running.
+
+    Attributes:
+        settings: of the stack.
+        tenants: ids, the largest first.
+        requests: the file of requests in the users' order, for `users.lua`.
+        policies: the limiter's policy file.
+        lines: sale lines in the tables.
+    """
+
+    settings: Settings
+    directory: Path
+    tenants: tuple[str, ...]
+    requests: Path
+    policies: Path
+    lines: int
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+    def process(self, name: str) -> psutil.Process:
+        """A program of the stack."""
+        return psutil.Process(Supervisor(Layout(self.directory)).processes()[name]["pid"])
+
+    def allow(self, limit: str) -> None:
+        """Put a limit in force, and return when the running API has it."""
+        self.policies.write_text(_POLICY.format(limit=limit), encoding="utf-8")
+        token = issue_token(self.settings, tenant_id=self.tenants[0], subject="bench", valid_s=600)
+        wanted = limit.partition("/")[0]
+
+        def is_in_force() -> bool:
+            answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"})
+            return answer.headers.get("x-ratelimit-limit") == wanted
+
+        wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
+
+
+@contextmanager
+def running_scene(lines: int, *, data_dir: Path | None) -> Iterator[Scene]:
+    """Start everything, and stop it at the end.
+
+    Args:
+        lines: sale lines over all tenants together.
+        data_dir: where the data are kept for another run; None: somewhere, and removed at the end.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="salespulse-bench-"))
+    scratch.chmod(0o755)
+    directory = data_dir or scratch / "stack"
+    policies = scratch / "policies.toml"
+    policies.write_text(_POLICY.format(limit=BUNDLED_LIMIT), encoding="utf-8")
+    os.environ["SALESPULSE_RATELIMIT_POLICIES"] = str(policies)
+    try:
+        settings = up(StackOptions(data_dir=directory, commands=kept_commands()), migrate=prepare_schema, say=say).settings
+        sales_lines = _prepare(settings, lines)
+        tenants, stores = _tenants(settings)
+        requests = scratch / "requests.tsv"
+        _write_requests(requests, settings, tenants, stores)
+        yield Scene(settings, directory, tenants, requests, policies, sales_lines)
+    finally:
+        del os.environ["SALESPULSE_RATELIMIT_POLICIES"]
+        down(directory, say=say)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def wait_until_quiet(settings: Settings) -> None:
+    """Return when every committed change is in the rollups."""
+    wait_until_drained(settings, deadline_s=600, watch=_look)
+
+
+def _prepare(settings: Settings, lines: int) -> int:
+    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
+        if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):
+            say(f"making {lines:,} sale lines of {TENANTS} tenants")
+            generate(
+                connection,
+                tenants=TENANTS,
+                sales=round(lines / LINES_PER_SALE),
+                days=DAYS,
+                seed=SEED,
+                last_day=_today(),
+            )
+        say("waiting for the rollups")
+        wait_until_quiet(settings)
+        found = connection.execute("SELECT count(*) FROM retail.sale_items").fetchone()
+    with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
+        admin.execute("VACUUM ANALYZE")
+        admin.execute("CHECKPOINT")
+    assert found is not None
+    return int(found[0])
+
+
+def _tenants(settings: Settings) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    stores: dict[str, list[str]] = {}
+    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
+        for tenant_id, store_id in connection.execute(
+            "SELECT t.id, s.id FROM retail.tenants AS t INNER JOIN retail.stores AS s ON s.tenant_id = t.id "
+            "INNER JOIN (SELECT tenant_id, count(*) AS sales FROM retail.sales GROUP BY tenant_id) AS n ON n.tenant_id = t.id "
+            "WHERE t.name LIKE %s ORDER BY n.sales DESC, t.id, s.id",
+            [f"Synthetic {SEED}-%"],
+        ):
+            stores.setdefault(tenant_id, []).append(store_id)
+    return tuple(stores), stores
+
+
+def _write_requests(path: Path, settings: Settings, tenants: tuple[str, ...], stores: dict[str, list[str]]) -> None:
+    """One request of each user after the other, again and again, each another one of the mix."""
+    dice = random.Random(SEED)
+    users = [
+        (tenant, issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600))
+        for number, tenant in ((number, tenants[number % len(tenants)]) for number in range(USERS))
+    ]
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(_REQUESTS):
+            tenant, token = users[number % USERS]
+            file.write(f"{_path(dice, stores[tenant])}\t{token}\n")
+
+
+def _path(dice: random.Random, stores: list[str]) -> str:
+    (name,) = dice.choices(list(_MIX), list(_MIX.values()))
+    (days,) = dice.choices([days for days, _ in _PERIODS], [share for _, share in _PERIODS])
+    asked: dict[str, str] = {}
+    if days is not None:
+        asked = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
+    if dice.random() < _ONE_STORE:
+        asked["store"] = dice.choice(stores)
+    return f"/api/dashboard/{name}" + (f"?{urlencode(asked)}" if asked else "")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _look(seen: SourceObservation) -> None:
+    del seen
+
+
+def say(line: str) -> None:
+    print(f"  stack: {line}", flush=True)
