@@ -64,6 +64,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version="1",
         lifespan=_lifespan,
+        # Asked of the environment at every request otherwise; the metrics are `Metrics`' matter.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         openapi_tags=[

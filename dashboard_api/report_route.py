@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard_api.auth import Caller
-from dashboard_api.credentials import identity_or_refusal
+from dashboard_api.credentials import credentials_of, identity_or_refusal
 from dashboard_api.errors import ParameterError
 from dashboard_api.filters import Filter
 from dashboard_api.problems import refusal_of
@@ -37,10 +37,8 @@ async def find_caller(request: Request) -> Caller:
     Raises:
         ProblemError: see `Authenticator.authenticate`.
     """
-    headers = request.headers
-    caller = await services_of(request).authenticator.authenticate(
-        identity_or_refusal(request.scope), headers.get("authorization"), headers.get("x-api-key")
-    )
+    authenticator = services_of(request).authenticator
+    caller = await authenticator.authenticate(identity_or_refusal(request.scope), lambda: credentials_of(request.scope))
     request.state.subject = caller.identity.subject
     return caller
 

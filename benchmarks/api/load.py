@@ -43,7 +43,9 @@ class Load:
     @property
     def errors(self) -> int:
         """Answers that were none, of any kind."""
-        return sum(count for name, count in self.answered.items() if name.endswith("_errors")) + self.answered["timeouts"]
+        return (
+            sum(count for name, count in self.answered.items() if name.endswith("_errors")) + self.answered["timeouts"]
+        )
 
     @property
     def per_second(self) -> float:
@@ -158,9 +160,7 @@ def _sessions(connection: psycopg.Connection[Any]) -> int:
 
 def _active_ms(scene: Scene) -> float:
     with psycopg.connect(scene.settings.url("replica_direct_url"), autocommit=True) as standby:
-        row = standby.execute(
-            "SELECT active_time FROM pg_stat_database WHERE datname = current_database()"
-        ).fetchone()
+        row = standby.execute("SELECT active_time FROM pg_stat_database WHERE datname = current_database()").fetchone()
     return float(row[0]) if row else 0.0
 
 

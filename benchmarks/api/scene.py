@@ -105,7 +105,9 @@ def running_scene(lines: int, *, data_dir: Path | None) -> Iterator[Scene]:
     policies.write_text(_POLICY.format(limit=BUNDLED_LIMIT), encoding="utf-8")
     os.environ["SALESPULSE_RATELIMIT_POLICIES"] = str(policies)
     try:
-        settings = up(StackOptions(data_dir=directory, commands=kept_commands()), migrate=prepare_schema, say=say).settings
+        settings = up(
+            StackOptions(data_dir=directory, commands=kept_commands()), migrate=prepare_schema, say=say
+        ).settings
         sales_lines = _prepare(settings, lines)
         tenants, stores = _tenants(settings)
         requests = scratch / "requests.tsv"
