@@ -75,7 +75,8 @@ class Services:
 
         async def read(opened: Read[AsyncConnection]) -> tuple[Reader, dict[str, Any]]:
             reader = await open_reader(opened.connection, tenant_key, asked)
-            return reader, await report.build(reader, asked)
+            async with opened.connection.pipeline():
+                return reader, await report.build(reader, asked)
 
         reader, document = await self.router.run(read, tenant_key=tenant_key)
         content = (

@@ -34,19 +34,19 @@ _POLICY = '[policies.default]\nlimits = ["{limit}"]\non_outage = "local"\n'
 _REQUESTS = 40_000
 # What the users ask for, and how often of a hundred times. The page itself asks for the overview only.
 _MIX = {
-    "overview": 40,
+    "overview": 50,
     "sales-summary": 20,
-    "trend": 10,
-    "top-products": 10,
-    "product-groups": 5,
-    "payments": 5,
-    "heatmap": 5,
+    "trend": 8,
+    "top-products": 8,
+    "product-groups": 3,
+    "payments": 3,
+    "heatmap": 3,
     "top-customers": 3,
     "stores": 2,
 }
-# Days up to today, and how often of a hundred times; None: the page's own, that is no dates at all.
-_PERIODS = ((None, 60), (7, 15), (30, 10), (90, 10), (365, 5))
-_ONE_STORE = 0.1
+# One user in five looks at dates of an own choice, so many days up to today, and one of those at a single store.
+_OWN_DATES, _ONE_STORE = 0.2, 0.2
+_PERIODS = (7, 30, 90, 365)
 
 
 @dataclass(frozen=True)
@@ -162,25 +162,27 @@ def _tenants(settings: Settings) -> tuple[tuple[str, ...], dict[str, list[str]]]
 def _write_requests(path: Path, settings: Settings, tenants: tuple[str, ...], stores: dict[str, list[str]]) -> None:
     """One request of each user after the other, again and again, each another one of the mix."""
     dice = random.Random(SEED)
-    users = [
-        (tenant, issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600))
-        for number, tenant in ((number, tenants[number % len(tenants)]) for number in range(USERS))
-    ]
+    users = []
+    for number in range(USERS):
+        tenant = tenants[number % len(tenants)]
+        token = issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600)
+        users.append((_selection(dice, stores[tenant]), token))
     with path.open("w", encoding="utf-8") as file:
         for number in range(_REQUESTS):
-            tenant, token = users[number % USERS]
-            file.write(f"{_path(dice, stores[tenant])}\t{token}\n")
+            selection, token = users[number % USERS]
+            (name,) = dice.choices(list(_MIX), list(_MIX.values()))
+            file.write(f"/api/dashboard/{name}{selection}\t{token}\n")
 
 
-def _path(dice: random.Random, stores: list[str]) -> str:
-    (name,) = dice.choices(list(_MIX), list(_MIX.values()))
-    (days,) = dice.choices([days for days, _ in _PERIODS], [share for _, share in _PERIODS])
-    asked: dict[str, str] = {}
-    if days is not None:
-        asked = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
+def _selection(dice: random.Random, stores: list[str]) -> str:
+    """What one user looks at all the time: mostly what the page shows by itself."""
+    if dice.random() >= _OWN_DATES:
+        return ""
+    days = dice.choice(_PERIODS)
+    asked = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
     if dice.random() < _ONE_STORE:
         asked["store"] = dice.choice(stores)
-    return f"/api/dashboard/{name}" + (f"?{urlencode(asked)}" if asked else "")
+    return f"?{urlencode(asked)}"
 
 
 def _today() -> date:

@@ -1,8 +1,10 @@
 """Read figures for one question: within one read-only transaction, for one tenant, over one period."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, LiteralString
+from functools import cached_property
+from typing import Any, LiteralString, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection
 
@@ -12,6 +14,9 @@ from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, FIRST_DATE, Period
 from dbsql import query
 
 Row = dict[str, Any]
+T = TypeVar("T")
+# What was asked for already, and is waited for when called.
+Later: TypeAlias = Callable[[], Awaitable[T]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,14 +46,25 @@ class Reader:
 
     async def rows(self, statement: LiteralString, **parameters: object) -> list[Row]:
         """Run a statement of `dbsql/queries/dashboard.sql` over tenant, stores and period; give its rows."""
-        given = {
+        return await (await self.ask(statement, **parameters))()
+
+    async def ask(self, statement: LiteralString, **parameters: object) -> Later[list[Row]]:
+        """Send a statement; give what waits for its rows.
+
+        In pipeline mode all that is asked before the first wait goes to the server together: one round trip, and half of the
+        process's own time for each.
+        """
+        given = {**self._parameters, **parameters}
+        return (await self.connection.execute(query(f"dashboard.{statement}"), given)).fetchall
+
+    @cached_property
+    def _parameters(self) -> dict[str, object]:
+        return {
             "tenant_key": self.tenant_key,
             "store_keys": self.store_keys,
             **self.period.parameters(),
             **self.period.piece_parameters(),
-            **parameters,
         }
-        return await (await self.connection.execute(query(f"dashboard.{statement}"), given)).fetchall()
 
     def scope(self) -> dict[str, Any]:
         """What every answer says first: over which dates it is."""
