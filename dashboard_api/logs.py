@@ -12,7 +12,6 @@ from dashboard_api.request_context import request_id
 # What a plain LogRecord has: everything else was given as `extra`.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _ENCODE = json.JSONEncoder(default=str, ensure_ascii=False).encode
-_FLUSH_EVERY_S = 0.25
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,10 +36,15 @@ class GatheringHandler(logging.Handler):
     """Writes lines a few times a second together, since one write each is a tenth of a cached answer's time.
 
     A warning or worse is written at once, with all that came before it; so is everything when the process ends.
+
+    Args:
+        stream: where to.
+        every_s: how long a line may wait.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, every_s: float = 0.25) -> None:
         super().__init__()
+        self._every_s = every_s
         self._stream = stream
         self._lines: list[str] = []
         self._closing = threading.Event()
@@ -73,7 +77,7 @@ class GatheringHandler(logging.Handler):
         super().close()
 
     def _keep_flushing(self) -> None:
-        while not self._closing.wait(_FLUSH_EVERY_S):
+        while not self._closing.wait(self._every_s):
             self.flush()
 
 

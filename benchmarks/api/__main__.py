@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.api.database_time import measure_database_time
-from benchmarks.api.scene import USERS, running_scene
+from benchmarks.api.scene import running_scene
 from benchmarks.api.users import SALES_PER_S, measure_users
 from benchmarks.refresh.dataset import TENANTS
 from benchmarks.report import Report
@@ -26,7 +26,7 @@ def main() -> int:
         settings={
             "lines": wanted.lines,
             "tenants": TENANTS,
-            "users": USERS,
+            "users": wanted.users,
             "seconds": wanted.seconds,
             "sales_per_s": SALES_PER_S,
             "quick": wanted.quick,
@@ -37,7 +37,7 @@ def main() -> int:
             sys.stderr.write("error: wrk is not on PATH: benchmarks/api/install-wrk installs Debian's\n")
             return 1
         report.versions["wrk"] = _wrk_version()
-        with running_scene(wanted.lines, data_dir=wanted.data_dir) as scene:
+        with running_scene(wanted.lines, users=wanted.users, data_dir=wanted.data_dir) as scene:
             with psycopg.connect(scene.settings.url("admin_url")) as admin:
                 report.versions["postgresql"] = admin.info.parameter_status("server_version") or ""
             measure_users(report, scene, seconds=wanted.seconds, rounds=1 if wanted.quick else 3)
@@ -60,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     quick = os.environ.get("QUICK") == "1"
     parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
     parser.add_argument("--lines", type=lambda text: int(float(text)), help="sale lines of the users' 200 tenants")
+    parser.add_argument("--users", type=int, default=1_000, help="connections at once, each asking once a second")
     parser.add_argument("--seconds", type=float, help="of load in each round")
     parser.add_argument("--data-dir", type=Path, help="keep the loaded stack here, for another run")
     parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/api.json)")

@@ -1,4 +1,4 @@
-"""The whole local stack, as `salespulse up` starts it, with the sales of 200 tenants and a thousand users."""
+"""The whole local stack, as `salespulse up` starts it, with the sales of 200 tenants and their users."""
 
 import os
 import random
@@ -27,7 +27,6 @@ from pipelines.demo import prepare_schema, wait_until_drained
 from pipelines.refresh.observe import SourceObservation
 from retail_app.synthetic import generate
 
-USERS = 1_000
 # Of one user: the bundled policy, which a request a second keeps, and one that a connection without think time keeps too.
 BUNDLED_LIMIT, WIDE_LIMIT = "100/minute", "1000000/minute"
 _POLICY = '[policies.default]\nlimits = ["{limit}"]\non_outage = "local"\n'
@@ -59,6 +58,7 @@ class Scene:
         requests: the file of requests in the users' order, for `users.lua`.
         policies: the limiter's policy file.
         lines: sale lines in the tables.
+        users: as many, each with a token of an own subject.
     """
 
     settings: Settings
@@ -67,6 +67,7 @@ class Scene:
     requests: Path
     policies: Path
     lines: int
+    users: int
 
     @property
     def url(self) -> str:
@@ -84,18 +85,19 @@ class Scene:
         wanted = limit.partition("/")[0]
 
         def is_in_force() -> bool:
-            answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"})
+            answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=60)
             return answer.headers.get("x-ratelimit-limit") == wanted
 
         wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
 
 
 @contextmanager
-def running_scene(lines: int, *, data_dir: Path | None) -> Iterator[Scene]:
+def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[Scene]:
     """Start everything, and stop it at the end.
 
     Args:
         lines: sale lines over all tenants together.
+        users: spread over the tenants.
         data_dir: where the data are kept for another run; None: somewhere, and removed at the end.
     """
     scratch = Path(tempfile.mkdtemp(prefix="salespulse-bench-"))
@@ -109,10 +111,10 @@ def running_scene(lines: int, *, data_dir: Path | None) -> Iterator[Scene]:
             StackOptions(data_dir=directory, commands=kept_commands()), migrate=prepare_schema, say=say
         ).settings
         sales_lines = _prepare(settings, lines)
-        tenants, stores = _tenants(settings)
+        stores = _stores(settings)
         requests = scratch / "requests.tsv"
-        _write_requests(requests, settings, tenants, stores)
-        yield Scene(settings, directory, tenants, requests, policies, sales_lines)
+        _write_requests(requests, settings, stores, users)
+        yield Scene(settings, directory, tuple(stores), requests, policies, sales_lines, users)
     finally:
         del os.environ["SALESPULSE_RATELIMIT_POLICIES"]
         down(directory, say=say)
@@ -146,7 +148,8 @@ def _prepare(settings: Settings, lines: int) -> int:
     return int(found[0])
 
 
-def _tenants(settings: Settings) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+def _stores(settings: Settings) -> dict[str, list[str]]:
+    """Of each tenant, the largest first."""
     stores: dict[str, list[str]] = {}
     with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
         for tenant_id, store_id in connection.execute(
@@ -156,20 +159,21 @@ def _tenants(settings: Settings) -> tuple[tuple[str, ...], dict[str, list[str]]]
             [f"Synthetic {SEED}-%"],
         ):
             stores.setdefault(tenant_id, []).append(store_id)
-    return tuple(stores), stores
+    return stores
 
 
-def _write_requests(path: Path, settings: Settings, tenants: tuple[str, ...], stores: dict[str, list[str]]) -> None:
+def _write_requests(path: Path, settings: Settings, stores: dict[str, list[str]], users: int) -> None:
     """One request of each user after the other, again and again, each another one of the mix."""
     dice = random.Random(SEED)
-    users = []
-    for number in range(USERS):
+    tenants = list(stores)
+    asking = []
+    for number in range(users):
         tenant = tenants[number % len(tenants)]
         token = issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600)
-        users.append((_selection(dice, stores[tenant]), token))
+        asking.append((_selection(dice, stores[tenant]), token))
     with path.open("w", encoding="utf-8") as file:
         for number in range(_REQUESTS):
-            selection, token = users[number % USERS]
+            selection, token = asking[number % users]
             (name,) = dice.choices(list(_MIX), list(_MIX.values()))
             file.write(f"/api/dashboard/{name}{selection}\t{token}\n")
 

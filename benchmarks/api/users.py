@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from statistics import median
 
 from benchmarks.api.load import Load, run_load
-from benchmarks.api.scene import BUNDLED_LIMIT, USERS, WIDE_LIMIT, Scene, wait_until_quiet
+from benchmarks.api.scene import BUNDLED_LIMIT, WIDE_LIMIT, Scene, wait_until_quiet
 from benchmarks.report import Figure, Report, figure
 
 SALES_PER_S = 10.0
@@ -26,13 +26,13 @@ def measure_users(report: Report, scene: Scene, *, seconds: float, rounds: int) 
             alone.append(run_load(scene, seconds=seconds, think_ms=1_000))
             with backfill(scene):
                 beside.append(run_load(scene, seconds=seconds, think_ms=1_000))
-        _report_users(report, "1,000 users, a request a second each", alone, p95=50, p99=200)
-        _report_backfill(report, alone, beside)
+        _report_users(report, f"{scene.users:,} users, a request a second each", alone, p95=50, p99=200)
+        _report_backfill(report, f"{scene.users:,} users beside a backfill", alone, beside)
         scene.allow(WIDE_LIMIT)
         run_load(scene, seconds=_WARM_UP_S, think_ms=0)
         _report_users(
             report,
-            "1,000 connections without think time",
+            f"{scene.users:,} connections without think time",
             [run_load(scene, seconds=seconds, think_ms=0) for _ in range(rounds)],
             p95=200,
             p99=None,
@@ -89,12 +89,12 @@ def _report_users(report: Report, name: str, loads: list[Load], *, p95: float, p
         report.add(Figure(f"{name}: most connections to the {server}", most, "", bound=loads[0].connection_bound))
 
 
-def _report_backfill(report: Report, alone: list[Load], beside: list[Load]) -> None:
+def _report_backfill(report: Report, name: str, alone: list[Load], beside: list[Load]) -> None:
     report.add(
-        figure("1,000 users beside a backfill: p95", [load.ms("p95") for load in beside], "ms", note=_shares(beside)),
-        Figure("1,000 users beside a backfill: errors of any kind", sum(load.errors for load in beside), "", bound=0),
+        figure(f"{name}: p95", [load.ms("p95") for load in beside], "ms", note=_shares(beside)),
+        Figure(f"{name}: errors of any kind", sum(load.errors for load in beside), "", bound=0),
         figure(
-            "p95 beside a backfill / without",
+            f"{name}: p95 / without",
             [with_it.ms("p95") / without.ms("p95") for with_it, without in zip(beside, alone, strict=True)],
             "x",
             bound=2,
@@ -117,6 +117,4 @@ def _errors(loads: list[Load]) -> str:
         name: sum(load.answered[name] for load in loads)
         for name in ("connect_errors", "read_errors", "write_errors", "status_errors", "timeouts")
     }
-    return f"of {USERS:,} connections: " + ", ".join(
-        f"{name.replace('_', ' ')} {count}" for name, count in counts.items()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
