@@ -86,7 +86,7 @@ class Scene:
 
         def is_in_force() -> bool:
             answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=60)
-            return answer.headers.get("x-ratelimit-limit") == wanted
+            return bool(answer.headers.get("x-ratelimit-limit") == wanted)
 
         wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
 
