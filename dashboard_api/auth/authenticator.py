@@ -64,14 +64,13 @@ class Authenticator:
         return _identity_of_key(known[0])
 
     async def authenticate(
-        self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
+        self, found: Identity | SalespulseError | None, credentials: Callable[[], tuple[str | None, str | None]]
     ) -> Caller:
         """Give who asks and which tenant's rows the answer may hold.
 
         Args:
             found: what `identify_at_once` gave or raised.
-            authorization: the header.
-            api_key: the header `X-API-Key`.
+            credentials: gives the headers `Authorization` and `X-API-Key`; asked only where nothing was found.
 
         Raises:
             UnauthenticatedError: see `identify_at_once`.
@@ -80,7 +79,7 @@ class Authenticator:
         """
         if isinstance(found, SalespulseError):
             raise found
-        identity = found or await self._identify_key(_credential(authorization, api_key))
+        identity = found or await self._identify_key(_credential(*credentials()))
         if identity.role not in self._roles:
             raise ForbiddenError(f"the role must be one of {', '.join(sorted(self._roles))}")
         tenant_key = await self._tenant_key(identity.tenant_id)
