@@ -10,13 +10,14 @@ from psycopg.rows import dict_row
 from standardwebhooks import Webhook
 
 from connect.routes import AsyncConnection, Connection
+from pipelines.kinds import KindError
 from pipelines.webhooks import WebhookUsageError
 from pipelines.webhooks.inbound import Hook, create_hook, find_hook, list_hooks, revoke_hook, rotate_hook_secret, verify
 from ratelimit_service.webhooks import VerificationError, new_secret
 from tests.jobs.webhooks.conftest import OTHER_TENANT, TENANT
 from tests.warehouse import Installation
 
-KIND = "refresh_sales_summary"
+KIND = "hello_world"
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ async def find(installation: Installation, dashboard: AsyncConnection, token: st
 async def test_a_token_gives_its_hook_and_no_other(
     installation: Installation, warehouse: Connection, dashboard: AsyncConnection
 ) -> None:
-    made = create_hook(warehouse, TENANT, KIND, name="the till", params={"priority": 3})
+    made = create_hook(warehouse, TENANT, KIND, name="the till", params={"steps": 3})
     other = create_hook(warehouse, OTHER_TENANT, KIND, name="another till")
     assert await find(installation, dashboard, made.token) == Hook(
-        made.hook_id, TENANT, KIND, {"priority": 3}, (made.secret,)
+        made.hook_id, TENANT, KIND, {"steps": 3}, (made.secret,)
     )
     found = await find(installation, dashboard, other.token)
     assert found is not None
@@ -111,6 +112,10 @@ def test_neither_token_nor_secret_is_kept_or_shown(warehouse: Connection) -> Non
 def test_what_cannot_be_meant_is_refused(warehouse: Connection) -> None:
     with pytest.raises(WebhookUsageError, match="no tenant"):
         create_hook(warehouse, "nobody", KIND, name="the till")
+    with pytest.raises(KindError, match="no kind of job called 'sing'"):
+        create_hook(warehouse, TENANT, "sing", name="the till")
+    with pytest.raises(KindError, match="steps: must be given|steps: .*integer"):
+        create_hook(warehouse, TENANT, KIND, name="the till", params={"steps": "many"})
     with pytest.raises(WebhookUsageError, match="whsec_"):
         create_hook(warehouse, TENANT, KIND, name="the till", secret="hunter2")
 

@@ -87,7 +87,21 @@ def test_an_endpoint_from_its_making_to_its_end(
 
 
 def test_a_hook_from_its_making_to_its_end(run: Run) -> None:
-    made = printed(run("hook", "create", "--tenant", TENANT, "--name", "the till", "--params", '{"a": 1}', "--json"))
+    made = printed(
+        run(
+            "hook",
+            "create",
+            "--tenant",
+            TENANT,
+            "--name",
+            "the till",
+            "--kind",
+            "hello_world",
+            "--params",
+            '{"steps": 1}',
+            "--json",
+        )
+    )
     assert made["url"].startswith("http://127.0.0.1:8400/api/hooks/sph_")
     assert made["secret"].startswith("whsec_")
     theirs = new_secret()
@@ -98,7 +112,7 @@ def test_a_hook_from_its_making_to_its_end(run: Run) -> None:
     shown = run("hook", "list") + run("hook", "list", "--tenant", TENANT, "--json")
     assert made["url"].rpartition("/")[2] not in shown
     assert "whsec_" not in shown
-    assert [row["params"] for row in printed(run("hook", "list", "--json"))] == [{"a": 1}, {}]
+    assert [row["params"] for row in printed(run("hook", "list", "--json"))] == [{"steps": 1}, {}]
     assert printed(run("hook", "rotate", str(made["hook_id"]), "--json"))["secret"] != made["secret"]
     run("hook", "revoke", str(made["hook_id"]))
     assert [row["revoked_at"] is None for row in printed(run("hook", "list", "--json"))] == [False, True]
