@@ -63,7 +63,7 @@ class Answer:
             freshness: what to say of it.
         """
         headers = request.headers
-        if _matches(headers.get("if-none-match"), self.etag):
+        if matches_tag(headers.get("if-none-match"), self.etag):
             form = _Form.UNCHANGED
         elif self._packed is not None and "gzip" in headers.get("accept-encoding", ""):
             form = _Form.COMPRESSED
@@ -161,7 +161,8 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
+def matches_tag(if_none_match: str | None, etag: str) -> bool:
+    """Whether a caller that sends this `If-None-Match` has what the tag stands for."""
     if if_none_match is None:
         return False
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}

@@ -68,7 +68,8 @@ async def refusal_of(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Give the problem of an error of ours."""
     del request
     if isinstance(error, ParameterError):
         errors = [{"field": error.field, "detail": error.reason}]
@@ -107,13 +108,13 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     kind, title = {
         404: ("not-found", "There is nothing here"),
-        405: ("method-not-allowed", "This can only be read"),
+        405: ("method-not-allowed", "This can't be done here"),
     }.get(status, ("http-error", "The request can't be answered"))
     return problem(status, kind, title, str(getattr(error, "detail", "")), headers=headers)
 
 
 _HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-    SalespulseError: _refused,
+    SalespulseError: refuse,
     psycopg.OperationalError: _unavailable,
     RequestValidationError: _invalid,
     HTTPException: _http,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,8 +23,8 @@ from dashboard_api.filters import Filter
 from dashboard_api.problems import refusal_of
 from dashboard_api.services import services_of
 
-FilterT = TypeVar("FilterT", bound=Filter)
-_LISTS = frozenset({"store"})
+AskedT = TypeVar("AskedT", bound=BaseModel)
+_LISTS = frozenset({"store", "state"})
 _FIELDS_MAX = 100
 # Most users ask the same few questions: those that were read lately are not read again, unless they are long.
 _REMEMBERED = 4_096
@@ -92,7 +92,7 @@ class ReportShortcut:
         await response(scope, receive, send)
 
 
-def read_filter(filter_type: type[FilterT], query_string: bytes) -> FilterT:
+def read_filter(filter_type: type[AskedT], query_string: bytes) -> AskedT:
     """Read the parameters of a query.
 
     Raises:
@@ -118,5 +118,5 @@ def read_filter(filter_type: type[FilterT], query_string: bytes) -> FilterT:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read_once(filter_type: type[FilterT], query_string: bytes) -> FilterT:
+def _read_once(filter_type: type[AskedT], query_string: bytes) -> AskedT:
     return read_filter(filter_type, query_string)

@@ -8,7 +8,7 @@ from ratelimit_service import AsyncLimiter, FileSource, Options, PolicySet, Poli
 from ratelimit_service.http import bundled_policies
 
 # Health and metrics must answer whatever happens; the page's own files cost less than counting them.
-EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static/**")
+EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/jobs", "/docs", "/openapi.json", "/static/**")
 POLICY = "default"
 # A thousand requests that arrive at once keep the event loop busy for longer than the limiter's own 50 ms: that is no outage
 # of Redis, and must not make each process decide by itself.

@@ -99,6 +99,9 @@ def stack_urls(
             "postgres_primary", names.APPLICATION_ROLE, credentials.roles[names.APPLICATION_ROLE]
         ),
         "dagster_url": server_url(dagster, DAGSTER_DATABASE, names.DAGSTER_ROLE, credentials.roles[names.DAGSTER_ROLE]),
+        "dagster_direct_url": server_url(
+            ports["postgres_primary"], DAGSTER_DATABASE, names.DAGSTER_ROLE, credentials.roles[names.DAGSTER_ROLE]
+        ),
     }
 
 

@@ -7,7 +7,10 @@ import dagster as dg
 
 from pipelines.assets.backfill import backfilled_month
 from pipelines.assets.checks import HEALTH_CHECKS, VERIFICATION_CHECKS
+from pipelines.assets.export import export_report
+from pipelines.assets.hello import say_hello
 from pipelines.assets.observe import observe_source_assets
+from pipelines.assets.rebuild import rebuild_tables
 from pipelines.assets.refresh import refresh_tables
 from pipelines.assets.repair import repair_tables
 from pipelines.retention import prune_history
@@ -57,6 +60,36 @@ def repair_job() -> None:
 
 
 @dg.job(
+    description="Reads a range of sales again and mends what differs, or rebuilds rollups from the facts.",
+    tags={**DRAINS_TAGS, MAX_RUNTIME: "25200"},
+    executor_def=dg.in_process_executor,
+)
+def rebuild_job() -> None:
+    """One step."""
+    rebuild_tables()
+
+
+@dg.job(
+    description="Writes a tenant's report into a file.",
+    tags={MAX_RUNTIME: "2400"},
+    executor_def=dg.in_process_executor,
+)
+def export_job() -> None:
+    """One step."""
+    export_report()
+
+
+@dg.job(
+    description="Counts to a number and greets: for trying the path of a background job.",
+    tags={MAX_RUNTIME: "1200"},
+    executor_def=dg.in_process_executor,
+)
+def hello_world_job() -> None:
+    """One step."""
+    say_hello()
+
+
+@dg.job(
     description="Looks at the source once and reports lag and pending changes of each source asset.",
     tags={MAX_RUNTIME: "300"},
     executor_def=dg.in_process_executor,
@@ -76,4 +109,15 @@ def maintenance_job() -> None:
     prune_history()
 
 
-JOBS = (refresh_job, backfill_job, verify_job, health_job, repair_job, observe_job, maintenance_job)
+JOBS = (
+    refresh_job,
+    backfill_job,
+    verify_job,
+    health_job,
+    repair_job,
+    rebuild_job,
+    export_job,
+    hello_world_job,
+    observe_job,
+    maintenance_job,
+)
