@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from connect.routes import AsyncConnection, Connection, Row
 from dbsql import query
+from pipelines.kinds import kind_named
 from pipelines.webhooks.errors import WebhookUsageError
 from ratelimit_service.webhooks import SecretError, new_secret, signing_key, verify
 
@@ -85,9 +86,11 @@ def create_hook(
         secret: where the other system makes its own; a new one unless given.
 
     Raises:
+        KindError: no such kind, or parameters that it refuses.
         WebhookUsageError: no such tenant, or a secret that is not in the form.
     """
     secret = _checked(secret)
+    kind_named(kind).submission(tenant=tenant_id, params=params)
     token = _PREFIX + random_secrets.token_urlsafe(32)
     parameters = {
         "tenant_id": tenant_id,
