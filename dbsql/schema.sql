@@ -326,6 +326,27 @@ CREATE TABLE salespulse.hourly_store_sales (
 )
 WITH (fillfactor='85');
 
+CREATE TABLE salespulse.job_archive (
+    job_id uuid NOT NULL,
+    tenant_key integer,
+    tenant_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    code text COLLATE pg_catalog."C",
+    attempt integer NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    record jsonb NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE salespulse.job_feed_position (
+    reader text NOT NULL COLLATE pg_catalog."C",
+    epoch text NOT NULL COLLATE pg_catalog."C",
+    feed_id text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE salespulse.monthly_customer_sales (
     tenant_key integer NOT NULL,
     business_month date NOT NULL,
@@ -523,6 +544,12 @@ ALTER TABLE ONLY salespulse.fact_document
 ALTER TABLE ONLY salespulse.hourly_store_sales
     ADD CONSTRAINT hourly_store_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date, business_hour);
 
+ALTER TABLE ONLY salespulse.job_archive
+    ADD CONSTRAINT job_archive_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY salespulse.job_feed_position
+    ADD CONSTRAINT job_feed_position_pkey PRIMARY KEY (reader);
+
 ALTER TABLE ONLY salespulse.monthly_customer_sales
     ADD CONSTRAINT monthly_customer_sales_pkey PRIMARY KEY (tenant_key, business_month, customer_key, store_key);
 
@@ -589,6 +616,10 @@ CREATE INDEX fact_document_store_key_idx ON salespulse.fact_document USING btree
 
 CREATE INDEX hourly_store_sales_business_date_idx ON salespulse.hourly_store_sales USING brin (business_date) WITH (pages_per_range='16');
 
+CREATE INDEX job_archive_ended_at_idx ON salespulse.job_archive USING btree (ended_at);
+
+CREATE INDEX job_archive_tenant_key_idx ON salespulse.job_archive USING btree (tenant_key, created_at);
+
 CREATE INDEX monthly_customer_sales_business_month_idx ON salespulse.monthly_customer_sales USING brin (business_month) WITH (pages_per_range='16');
 
 CREATE INDEX monthly_product_sales_business_month_idx ON salespulse.monthly_product_sales USING brin (business_month) WITH (pages_per_range='16');
@@ -645,6 +676,8 @@ ALTER TABLE salespulse.dim_tenant ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.hourly_store_sales ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE salespulse.job_archive ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE salespulse.monthly_customer_sales ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.monthly_product_sales ENABLE ROW LEVEL SECURITY;
@@ -669,6 +702,8 @@ CREATE POLICY pipeline_all ON salespulse.dim_tenant TO salespulse_pipeline USING
 
 CREATE POLICY pipeline_all ON salespulse.hourly_store_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
+CREATE POLICY pipeline_all ON salespulse.job_archive TO salespulse_pipeline USING (true) WITH CHECK (true);
+
 CREATE POLICY pipeline_all ON salespulse.monthly_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.monthly_product_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
@@ -692,6 +727,8 @@ CREATE POLICY tenant_only ON salespulse.dim_store FOR SELECT TO salespulse_dashb
 CREATE POLICY tenant_only ON salespulse.dim_tenant FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 CREATE POLICY tenant_only ON salespulse.hourly_store_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.job_archive FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 CREATE POLICY tenant_only ON salespulse.monthly_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
@@ -762,6 +799,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_payment TO s
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.hourly_store_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.hourly_store_sales TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_archive TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.job_archive TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_feed_position TO salespulse_pipeline;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.monthly_customer_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.monthly_customer_sales TO salespulse_dashboard;

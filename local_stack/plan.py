@@ -188,6 +188,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
             port=code_port,
             begins_early=True,
             environment=environment,
+            ready_timeout_s=300,  # it loads the definitions: seconds, on a busy machine a minute
         ),
         Program(
             name="worker",
