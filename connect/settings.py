@@ -159,6 +159,14 @@ class Settings(BaseSettings):
         (), description="addresses or networks whose X-Forwarded-For is believed (JSON list)"
     )
 
+    webhook_private_networks: tuple[str, ...] = Field(
+        (),
+        description="networks that are not public and that webhooks may go to all the same, such as 127.0.0.0/8 (JSON list)",
+    )
+    webhook_timeout_seconds: float = Field(
+        10.0, gt=0, le=60, description="limit of one attempt to deliver a webhook, its answer included"
+    )
+
     dashboard_weight: int = Field(
         1, ge=1, le=1000, description="dashboard_url's share of the reads beside further replicas"
     )

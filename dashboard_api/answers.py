@@ -66,7 +66,7 @@ class Answer:
         }
         if freshness.is_stale:
             headers["X-Stale"] = "true"
-        if _matches(request.headers.get("if-none-match"), self.etag):
+        if matches_tag(request.headers.get("if-none-match"), self.etag):
             return Response(status_code=304, headers=headers)
         body, compressed = self._render(freshness)
         if compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
@@ -133,7 +133,8 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
+def matches_tag(if_none_match: str | None, etag: str) -> bool:
+    """Whether a caller that sends this `If-None-Match` has what the tag stands for."""
     if if_none_match is None:
         return False
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}

@@ -51,13 +51,14 @@ def problem(
 
 def add_handlers(app: FastAPI) -> None:
     """Answer every error that a handler may raise with its problem."""
-    app.add_exception_handler(SalespulseError, _refused)
+    app.add_exception_handler(SalespulseError, refuse)
     app.add_exception_handler(psycopg.OperationalError, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Give the problem of an error of ours."""
     del request
     if isinstance(error, ParameterError):
         errors = [{"field": error.field, "detail": error.reason}]
@@ -96,7 +97,7 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     kind, title = {
         404: ("not-found", "There is nothing here"),
-        405: ("method-not-allowed", "This can only be read"),
+        405: ("method-not-allowed", "This can't be done here"),
     }.get(status, ("http-error", "The request can't be answered"))
     return problem(status, kind, title, str(getattr(error, "detail", "")), headers=headers)
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dashboard_api.auth import Caller
 from dashboard_api.credentials import identity_or_refusal
@@ -18,8 +18,8 @@ from dashboard_api.errors import ParameterError
 from dashboard_api.filters import Filter
 from dashboard_api.services import services_of
 
-FilterT = TypeVar("FilterT", bound=Filter)
-_LISTS = frozenset({"store"})
+AskedT = TypeVar("AskedT", bound=BaseModel)
+_LISTS = frozenset({"store", "state"})
 _FIELDS_MAX = 100
 
 
@@ -54,7 +54,7 @@ class ReportRoute(APIRoute):
         return handle
 
 
-def read_filter(filter_type: type[FilterT], query_string: bytes) -> FilterT:
+def read_filter(filter_type: type[AskedT], query_string: bytes) -> AskedT:
     """Read the parameters of a query.
 
     Raises:

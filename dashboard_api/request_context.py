@@ -14,6 +14,7 @@ from dashboard_api.metrics import Metrics
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HOOKS = "/api/hooks/"
 
 log = logging.getLogger("dashboard_api.access")
 
@@ -46,7 +47,7 @@ class RequestContext:
         try:
             await self._app(scope, receive, send_marked)
         except Exception:
-            log.exception("unexpected error", extra={"path": scope["path"]})
+            log.exception("unexpected error", extra={"path": _shown(scope["path"])})
             if status:
                 # Half an answer is out: closing the connection is all that is left, which the server does on an error.
                 raise
@@ -57,17 +58,24 @@ class RequestContext:
 
     def _finish(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "(none)"
+        # Of a stream, or of an answer that was asked to wait: what is measured is the answering.
+        seconds = max(0.0, seconds - scope.get("state", {}).get("waited_s", 0.0))
         self._metrics.observe_request(route, scope["method"], status, seconds)
         log.info(
             "request",
             extra={
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": _shown(scope["path"]),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "subject": scope.get("state", {}).get("subject"),
             },
         )
+
+
+def _shown(path: str) -> str:
+    # The token in a hook's address is a secret.
+    return f"{_HOOKS}…" if path.startswith(_HOOKS) else path
 
 
 async def _send_500(send: Send, own_id: str) -> None:

@@ -8,7 +8,7 @@ from ratelimit_service import AsyncLimiter, FileSource, PolicySet, PolicyWatcher
 from ratelimit_service.http import bundled_policies
 
 # Health and metrics must answer whatever happens; the page's own files cost less than counting them.
-EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/static/**")
+EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/jobs", "/docs", "/openapi.json", "/static/**")
 POLICY = "default"
 
 

@@ -63,6 +63,28 @@ class Authenticator:
             return None
         return _identity_of_key(known[0])
 
+    async def identify(
+        self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
+    ) -> Identity:
+        """Give who asks, if the role may read the dashboard. The tenant need not have any figures yet.
+
+        Args:
+            found: what `identify_at_once` gave or raised.
+            authorization: the header.
+            api_key: the header `X-API-Key`.
+
+        Raises:
+            UnauthenticatedError: see `identify_at_once`.
+            ForbiddenError: the role may not read the dashboard.
+            NotReadyError: see `identify_at_once`.
+        """
+        if isinstance(found, SalespulseError):
+            raise found
+        identity = found or await self._identify_key(_credential(authorization, api_key))
+        if identity.role not in self._roles:
+            raise ForbiddenError(f"the role must be one of {', '.join(sorted(self._roles))}")
+        return identity
+
     async def authenticate(
         self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
     ) -> Caller:
@@ -78,11 +100,7 @@ class Authenticator:
             ForbiddenError: the role may not read the dashboard, or the tenant is not known.
             NotReadyError: see `identify_at_once`.
         """
-        if isinstance(found, SalespulseError):
-            raise found
-        identity = found or await self._identify_key(_credential(authorization, api_key))
-        if identity.role not in self._roles:
-            raise ForbiddenError(f"the role must be one of {', '.join(sorted(self._roles))}")
+        identity = await self.identify(found, authorization, api_key)
         tenant_key = await self._tenant_key(identity.tenant_id)
         if tenant_key is None:
             raise ForbiddenError("the credential's tenant is not known here (yet: it appears with its first refresh)")

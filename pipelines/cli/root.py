@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "jobs": ("jobs", "jobs", "List, watch, submit and cancel background jobs."),
     "token": ("token", "token", "Print a link that opens the dashboard as one tenant."),
     "api-key": ("api_key", "api_key", "Make, list and revoke keys for machines."),
+    "webhook": ("webhook", "webhook", "Tell other systems of jobs, and let them start jobs."),
     "settings": ("settings", "settings", "Show every setting in force, secrets masked."),
 }
 
