@@ -17,6 +17,7 @@ from pipelines.bridge.archive import prune_archive
 from pipelines.bridge.store import open_store
 from pipelines.refresh import Connection, connect_route
 from pipelines.resources import Warehouse
+from pipelines.webhooks import prune_deliveries
 from ratelimit_service.jobs import JobError
 
 BATCH_ROWS = 10_000
@@ -57,7 +58,8 @@ def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     context.log.info("%d exported reports removed", files)
     with failures_explained("pruning the jobs' archive"), warehouse.connect() as connection:
         rows = prune_archive(connection, keep_days=settings.jobs_archive_days)
-    context.log.info("%d jobs removed from the archive", rows)
+        deliveries = prune_deliveries(connection, keep_days=settings.jobs_archive_days)
+    context.log.info("%d jobs removed from the archive, %d webhooks from the log of deliveries", rows, deliveries)
     if settings.redis_url is None:
         return
     try:

@@ -9,6 +9,7 @@ import dagster as dg
 import psycopg
 
 from connect import Settings, SettingsError
+from connect.routes import Connection
 from dbsql import query
 from pipelines.bridge.archive import Archiver, Listener
 from pipelines.bridge.connection import KeptConnection
@@ -22,6 +23,8 @@ from pipelines.bridge.runs import Runs
 from pipelines.bridge.stopper import Stopper
 from pipelines.bridge.store import caps_of, open_store
 from pipelines.refresh.explain import explained
+from pipelines.webhooks import enqueue, send_due, sender_of
+from ratelimit_service.jobs import Job
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Bridge:
         settings: where Redis, the warehouse and Dagster's storage are.
         workspace: Dagster's workspace file, which names the code servers.
         instance: Dagster's instance.
-        listeners: told of archived jobs in the archive's transaction.
+        listeners: told of archived jobs in the archive's transaction, beside the webhooks' outbox.
         listens: whether to LISTEN on Dagster's storage, where `dagster_direct_url` is given; else the poll does it alone.
     """
 
@@ -63,11 +66,12 @@ class Bridge:
         self._dispatcher = Dispatcher(self._store, self._runs, caps_of(settings))
         self._pump = EventPump(self._store, self._runs)
         self._stopper = Stopper(self._runs)
-        self._archiver = Archiver(self._store, listeners)
+        self._archiver = Archiver(self._store, (tell_webhooks, *listeners))
+        self._sender = sender_of(settings)
         self._feed_id: str | None = None
         self._has_listened = False
         self._storage = [self._kept("dagster_url", f"bridge {name}") for name in ("events", "health")]
-        self._warehouse = [self._kept("warehouse_url", f"bridge {name}") for name in ("archive", "rebuild")]
+        self._warehouse = [self._kept("warehouse_url", f"bridge {name}") for name in ("archive", "rebuild", "webhooks")]
         self._wakes = {name: threading.Event() for name in ("dispatch", "pump", "archive", "stop")}
         self._listening: psycopg.Connection[tuple[str]] | None = None
         loops = [
@@ -80,6 +84,7 @@ class Bridge:
             Loop("reconciliation", self._reconcile, 5.0),
             Loop("rebuild", self._rebuild, 1.0),
             Loop("health", self._watch_daemon, 10.0),
+            Loop("webhook sender", self._send, 1.0),
         ]
         if listens and settings.dagster_direct_url is not None:
             loops.append(Loop("listener", self._listen, 0.0))
@@ -160,9 +165,24 @@ class Bridge:
         # The feed began anew.
         self._feed_id = "0-0"
 
+    def _send(self) -> None:
+        """Send the webhooks that are due."""
+        with self._warehouse[2].use() as warehouse, explained("sending webhooks"):
+            outcomes = send_due(warehouse, self._sender, should_stop=lambda: self._loops.is_stopping)
+        for outcome, number in outcomes.items():
+            self._store.count("webhook_deliveries", {"outcome": outcome}, number)
+
     def _watch_daemon(self) -> None:
         """Put the age of Dagster's daemon's heartbeat among the metrics."""
         with self._storage[1].use() as storage, explained("reading the heartbeat of Dagster's daemon"):
             row = storage.execute(query("dagster_events.heartbeat_age")).fetchone()
         if row is not None and row["age_s"] is not None:
             self._store.set_gauge(DAEMON_AGE_GAUGE, row["age_s"])
+
+
+def tell_webhooks(warehouse: Connection, jobs: Sequence[Job]) -> None:
+    """Put the webhooks of the jobs that have ended into the outbox."""
+    with warehouse.cursor() as cursor:
+        for job in jobs:
+            if job.is_ended:
+                enqueue(cursor, job.as_document())
