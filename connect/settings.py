@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     redis_url: ServerUrl | None = Field(None, description="Redis: the limiter, the jobs, and Celery's broker")
     dagster_url: ServerUrl | None = Field(None, description="PostgreSQL database of Dagster's own storage")
 
+    dagster_direct_url: ServerUrl | None = Field(
+        None, description="as dagster_url but past the pooler: the bridge LISTENs over it; without it, it only polls"
+    )
     replica_direct_url: ServerUrl | None = Field(
         None, description="read replica as salespulse_reader, not through a pooler: lag is measured over it"
     )
@@ -113,6 +116,28 @@ class Settings(BaseSettings):
         3.0, gt=0, description="Dagster's runs without a partition, and the refresh log, go after this long"
     )
 
+    jobs_per_tenant: int = Field(
+        5, ge=1, le=10_000, description="background jobs of one tenant in flight at a time; the rest waits its turn"
+    )
+    jobs_per_kind: str = Field(
+        "",
+        pattern=r"^\s*(\w+\s*=\s*[1-9]\d*(\s*,\s*\w+\s*=\s*[1-9]\d*)*)?\s*$",
+        description="background jobs of a kind in flight at a time, over all tenants, where it should be another number "
+        "than the kind's own: export_sales_report=4, hello_world=20",
+    )
+    jobs_archive_days: float = Field(
+        30.0, gt=0, description="ended background jobs are kept in the warehouse's archive this long"
+    )
+    export_dir: Path | None = Field(
+        None, description="where exported reports are written, and served from; <data_dir>/exports unless given"
+    )
+    export_link_secret: SecretStr | None = Field(
+        None, min_length=32, description="signs the links to exported reports; derived from jwt_secret unless given"
+    )
+    export_keep_hours: float = Field(
+        24.0, gt=0, description="exported reports, and the links to them, expire after so long"
+    )
+
     api_host: str = Field("127.0.0.1", description="address that the dashboard API listens on")
     api_port: int = Field(8400, ge=1, le=65535, description="port that the dashboard API listens on")
     jwt_secret: SecretStr | None = Field(
@@ -132,6 +157,14 @@ class Settings(BaseSettings):
     )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses or networks whose X-Forwarded-For is believed (JSON list)"
+    )
+
+    webhook_private_networks: tuple[str, ...] = Field(
+        (),
+        description="networks that are not public and that webhooks may go to all the same, such as 127.0.0.0/8 (JSON list)",
+    )
+    webhook_timeout_seconds: float = Field(
+        10.0, gt=0, le=60, description="limit of one attempt to deliver a webhook, its answer included"
     )
 
     dashboard_weight: int = Field(
@@ -205,6 +238,17 @@ class Settings(BaseSettings):
             f"SALESPULSE_{name.upper()} is not set, and no local stack is running in {self.data_dir}. "
             "Start one with `salespulse up`, or give the URL."
         )
+
+    @property
+    def exports(self) -> Path:
+        """The directory of exported reports, which may not be there yet."""
+        return (self.export_dir or self.data_dir / "exports").absolute()
+
+    @property
+    def most_jobs_per_kind(self) -> dict[str, int]:
+        """`jobs_per_kind` as a mapping."""
+        pairs = (pair.partition("=") for pair in self.jobs_per_kind.split(",") if pair.strip())
+        return {name.strip(): int(most) for name, _, most in pairs}
 
     @property
     def reads_primary(self) -> bool:

@@ -12,8 +12,13 @@ from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
 from dashboard_api.collector import StateCollector
 from dashboard_api.credentials import Credentials, tenant_of, user_of
+from dashboard_api.jobs import hooks
+from dashboard_api.jobs import routes as job_routes
+from dashboard_api.jobs.face import make_job_face
+from dashboard_api.jobs.handlers import add_job_handlers
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
+from dashboard_api.report_route import ReportShortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
@@ -55,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         throttle=throttle,
         metrics=metrics,
+        jobs=make_job_face(settings, metrics.registry),
     )
     metrics.registry.register(throttle.limiter.metrics)
     metrics.registry.register(StateCollector(services.reading))
@@ -63,20 +69,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version="1",
         lifespan=_lifespan,
+        # Asked of the environment at every request otherwise; the metrics are `Metrics`' matter.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         openapi_tags=[
             {"name": "dashboard", "description": "Figures of the credential's tenant."},
+            {"name": "jobs", "description": "Work in the background: asked for, followed, cancelled."},
             {"name": "session", "description": "The credential itself."},
             {"name": "operation", "description": "For operators; neither throttled nor behind a credential."},
         ],
     )
     app.state.services = services
     app.include_router(routes.router)
+    app.include_router(job_routes.router)
+    app.include_router(hooks.router)
     app.include_router(health.router)
     page.mount(app)
     add_handlers(app)
+    add_job_handlers(app)
     # The last added sees a request first.
+    app.add_middleware(ReportShortcut, routes=routes.dashboard.routes)
     app.add_middleware(
         RateLimitMiddleware,
         limiter=throttle.limiter,
@@ -103,7 +116,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             raise services.watch.refusal
         watching = asyncio.create_task(services.watch.run())
         try:
-            yield
+            async with services.jobs.running():
+                yield
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -38,7 +38,7 @@ class ForbiddenError(ProblemError):
 
     status = 403
     kind = "forbidden"
-    title = "This credential may not read the dashboard"
+    title = "This credential may not do this"
 
 
 class StoreNotFoundError(ProblemError):

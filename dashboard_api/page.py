@@ -1,4 +1,4 @@
-"""The page at `/`, its own scripts, and the libraries that come with installed packages; nothing from another host.
+"""The pages at `/` and `/jobs`, their own scripts, and the libraries that come with installed packages; nothing from another host.
 
 Charts are Apache ECharts as the package `nicegui` carries it; the API's documentation is Swagger UI as `fastapi-offline`
 carries it. Neither package is imported: their files are read (docs/adr/0010-dashboard-server-and-charts.md).
@@ -67,12 +67,16 @@ def load_assets() -> dict[str, Asset]:
 
 
 def mount(app: FastAPI) -> None:
-    """Serve `/`, `/docs` and `/static/…`."""
+    """Serve `/`, `/jobs`, `/docs` and `/static/…`."""
     assets = load_assets()
 
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
         return assets["index.html"].respond(request)
+
+    @app.get("/jobs", include_in_schema=False)
+    async def jobs(request: Request) -> Response:
+        return assets["jobs.html"].respond(request)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:

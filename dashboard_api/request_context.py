@@ -7,13 +7,14 @@ import secrets
 import time
 from contextvars import ContextVar
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard_api.metrics import Metrics
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADER = b"x-request-id"
+_HOOKS = "/api/hooks/"
 
 log = logging.getLogger("dashboard_api.access")
 
@@ -30,8 +31,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        own = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        own = _given_id(scope) or secrets.token_hex(8)
+        header = (_HEADER, own.encode())
         mark = request_id.set(own)
         started = time.perf_counter()
         status = 0
@@ -40,13 +41,13 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = own
+                message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
         try:
             await self._app(scope, receive, send_marked)
         except Exception:
-            log.exception("unexpected error", extra={"path": scope["path"]})
+            log.exception("unexpected error", extra={"path": _shown(scope["path"])})
             if status:
                 # Half an answer is out: closing the connection is all that is left, which the server does on an error.
                 raise
@@ -57,17 +58,31 @@ class RequestContext:
 
     def _finish(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "(none)"
+        # Of a stream, or of an answer that was asked to wait: what is measured is the answering.
+        seconds = max(0.0, seconds - scope.get("state", {}).get("waited_s", 0.0))
         self._metrics.observe_request(route, scope["method"], status, seconds)
         log.info(
             "request",
             extra={
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": _shown(scope["path"]),
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "subject": scope.get("state", {}).get("subject"),
             },
         )
+
+
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == _HEADER:
+            return value.decode() if _GIVEN_ID.fullmatch(value) else None
+    return None
+
+
+def _shown(path: str) -> str:
+    # The token in a hook's address is a secret.
+    return f"{_HOOKS}…" if path.startswith(_HOOKS) else path
 
 
 async def _send_500(send: Send, own_id: str) -> None:

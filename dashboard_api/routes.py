@@ -23,31 +23,30 @@ from dashboard_api.reports import (
 )
 from dashboard_api.services import services_of
 
-_BEARER = HTTPBearer(
+BEARER = HTTPBearer(
     auto_error=False,
     bearerFormat="JWT",
     description="A token of the application: `sub`, `tenant`, `role`, `aud`, `exp`.",
 )
-_API_KEY = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="A machine's key (`salespulse api-key create`)."
-)
+API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="A machine's key (`salespulse api-key create`).")
 
 
-def _refusal(description: str) -> dict[str, Any]:
+def refusal(description: str) -> dict[str, Any]:
+    """Describe a problem answer for the OpenAPI document."""
     return {"description": description, "content": {MEDIA_TYPE: {"schema": models.Problem.model_json_schema()}}}
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: _refusal("No credential, or one that does not hold."),
-    403: _refusal("The credential may not read the dashboard."),
-    422: _refusal("A parameter can't be used; `errors` names it."),
-    429: _refusal("Too many requests; `Retry-After` says when to come back."),
-    503: _refusal("No server can answer now; `Retry-After` says when to ask again."),
+    401: refusal("No credential, or one that does not hold."),
+    403: refusal("The credential may not read the dashboard."),
+    422: refusal("A parameter can't be used; `errors` names it."),
+    429: refusal("Too many requests; `Retry-After` says when to come back."),
+    503: refusal("No server can answer now; `Retry-After` says when to ask again."),
 }
 REPORT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The figures.", "content": {"text/csv": {"schema": {"type": "string"}}}},
     304: {"description": "The figures are those of `If-None-Match`."},
-    404: _refusal("The tenant has no such store."),
+    404: refusal("The tenant has no such store."),
     **REFUSALS,
 }
 
@@ -55,7 +54,7 @@ router = APIRouter()
 
 
 async def caller_of(
-    request: Request, _bearer: Annotated[object, Depends(_BEARER)], _key: Annotated[object, Depends(_API_KEY)]
+    request: Request, _bearer: Annotated[object, Depends(BEARER)], _key: Annotated[object, Depends(API_KEY)]
 ) -> Caller:
     """Who asks. The two schemes are there for the OpenAPI document: the authenticator reads the headers itself."""
     return await find_caller(request)

@@ -18,6 +18,17 @@ CREATE FUNCTION salespulse.current_tenant_key() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('salespulse.tenant_key'::text, true), ''::text))::integer;
 
+CREATE FUNCTION salespulse.inbound_hook_of(wanted_hash bytea) RETURNS TABLE(hook_id integer, tenant_id text, kind text, params jsonb, secrets text[])
+    LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT h.hook_id, t.tenant_id, h.kind, h.params,
+        array_remove(ARRAY[h.secret, CASE WHEN h.previous_secret_until > clock_timestamp() THEN h.previous_secret END], NULL)
+    FROM salespulse.inbound_hook AS h
+    INNER JOIN salespulse.dim_tenant AS t ON h.tenant_key = t.tenant_key
+    WHERE h.token_hash = wanted_hash AND h.revoked_at IS NULL AND NOT t.is_deleted
+$$;
+
 CREATE FUNCTION salespulse.is_time_zone(zone text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -326,6 +337,55 @@ CREATE TABLE salespulse.hourly_store_sales (
 )
 WITH (fillfactor='85');
 
+CREATE TABLE salespulse.inbound_hook (
+    hook_id integer NOT NULL,
+    tenant_key integer NOT NULL,
+    token_hash bytea NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL COLLATE pg_catalog."C",
+    params jsonb DEFAULT '{}'::jsonb NOT NULL,
+    secret text NOT NULL,
+    previous_secret text,
+    previous_secret_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT inbound_hook_check CHECK (((previous_secret IS NULL) = (previous_secret_until IS NULL))),
+    CONSTRAINT inbound_hook_params_check CHECK ((jsonb_typeof(params) = 'object'::text)),
+    CONSTRAINT inbound_hook_previous_secret_check CHECK ((previous_secret ~~ 'whsec\_%'::text)),
+    CONSTRAINT inbound_hook_secret_check CHECK ((secret ~~ 'whsec\_%'::text)),
+    CONSTRAINT inbound_hook_token_hash_check CHECK ((length(token_hash) = 32))
+);
+
+ALTER TABLE salespulse.inbound_hook ALTER COLUMN hook_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.inbound_hook_hook_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE salespulse.job_archive (
+    job_id uuid NOT NULL,
+    tenant_key integer,
+    tenant_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    code text COLLATE pg_catalog."C",
+    attempt integer NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    record jsonb NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE salespulse.job_feed_position (
+    reader text NOT NULL COLLATE pg_catalog."C",
+    epoch text NOT NULL COLLATE pg_catalog."C",
+    feed_id text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE salespulse.monthly_customer_sales (
     tenant_key integer NOT NULL,
     business_month date NOT NULL,
@@ -435,6 +495,54 @@ CREATE TABLE salespulse.tenant_version (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE salespulse.webhook_delivery (
+    delivery_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    endpoint_id integer NOT NULL,
+    job_id text NOT NULL COLLATE pg_catalog."C",
+    event_type text NOT NULL COLLATE pg_catalog."C",
+    body text NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL COLLATE pg_catalog."C",
+    attempts integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_id uuid,
+    ended_at timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    last_seconds real,
+    last_status integer,
+    last_error text,
+    last_response text,
+    CONSTRAINT webhook_delivery_check CHECK (((state = 'pending'::text) = (ended_at IS NULL))),
+    CONSTRAINT webhook_delivery_check1 CHECK (((state = 'pending'::text) OR (lease_id IS NULL))),
+    CONSTRAINT webhook_delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+
+CREATE TABLE salespulse.webhook_endpoint (
+    endpoint_id integer NOT NULL,
+    tenant_key integer NOT NULL,
+    url text NOT NULL,
+    event_types text[],
+    secret text NOT NULL,
+    previous_secret text,
+    previous_secret_until timestamp with time zone,
+    is_enabled boolean DEFAULT true NOT NULL,
+    disabled_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_endpoint_check CHECK (((previous_secret IS NULL) = (previous_secret_until IS NULL))),
+    CONSTRAINT webhook_endpoint_check1 CHECK ((is_enabled = (disabled_reason IS NULL))),
+    CONSTRAINT webhook_endpoint_previous_secret_check CHECK ((previous_secret ~~ 'whsec\_%'::text)),
+    CONSTRAINT webhook_endpoint_secret_check CHECK ((secret ~~ 'whsec\_%'::text))
+);
+
+ALTER TABLE salespulse.webhook_endpoint ALTER COLUMN endpoint_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME salespulse.webhook_endpoint_endpoint_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE salespulse_source.change_log (
     change_id bigint NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -523,6 +631,18 @@ ALTER TABLE ONLY salespulse.fact_document
 ALTER TABLE ONLY salespulse.hourly_store_sales
     ADD CONSTRAINT hourly_store_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date, business_hour);
 
+ALTER TABLE ONLY salespulse.inbound_hook
+    ADD CONSTRAINT inbound_hook_pkey PRIMARY KEY (hook_id);
+
+ALTER TABLE ONLY salespulse.inbound_hook
+    ADD CONSTRAINT inbound_hook_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY salespulse.job_archive
+    ADD CONSTRAINT job_archive_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY salespulse.job_feed_position
+    ADD CONSTRAINT job_feed_position_pkey PRIMARY KEY (reader);
+
 ALTER TABLE ONLY salespulse.monthly_customer_sales
     ADD CONSTRAINT monthly_customer_sales_pkey PRIMARY KEY (tenant_key, business_month, customer_key, store_key);
 
@@ -549,6 +669,15 @@ ALTER TABLE ONLY salespulse.seen_transaction
 
 ALTER TABLE ONLY salespulse.tenant_version
     ADD CONSTRAINT tenant_version_pkey PRIMARY KEY (tenant_key);
+
+ALTER TABLE ONLY salespulse.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_endpoint_id_job_id_event_type_key UNIQUE (endpoint_id, job_id, event_type);
+
+ALTER TABLE ONLY salespulse.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_pkey PRIMARY KEY (delivery_id);
+
+ALTER TABLE ONLY salespulse.webhook_endpoint
+    ADD CONSTRAINT webhook_endpoint_pkey PRIMARY KEY (endpoint_id);
 
 ALTER TABLE ONLY salespulse_source.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (xid, change_id);
@@ -589,6 +718,12 @@ CREATE INDEX fact_document_store_key_idx ON salespulse.fact_document USING btree
 
 CREATE INDEX hourly_store_sales_business_date_idx ON salespulse.hourly_store_sales USING brin (business_date) WITH (pages_per_range='16');
 
+CREATE INDEX inbound_hook_tenant_key_idx ON salespulse.inbound_hook USING btree (tenant_key);
+
+CREATE INDEX job_archive_ended_at_idx ON salespulse.job_archive USING btree (ended_at);
+
+CREATE INDEX job_archive_tenant_key_idx ON salespulse.job_archive USING btree (tenant_key, created_at);
+
 CREATE INDEX monthly_customer_sales_business_month_idx ON salespulse.monthly_customer_sales USING brin (business_month) WITH (pages_per_range='16');
 
 CREATE INDEX monthly_product_sales_business_month_idx ON salespulse.monthly_product_sales USING brin (business_month) WITH (pages_per_range='16');
@@ -596,6 +731,14 @@ CREATE INDEX monthly_product_sales_business_month_idx ON salespulse.monthly_prod
 CREATE INDEX quarantined_document_store_id_idx ON salespulse.quarantined_document USING btree (store_id);
 
 CREATE INDEX refresh_log_finished_at_idx ON salespulse.refresh_log USING btree (finished_at);
+
+CREATE INDEX webhook_delivery_due_idx ON salespulse.webhook_delivery USING btree (endpoint_id, next_attempt_at) WHERE (state = 'pending'::text);
+
+CREATE INDEX webhook_delivery_ended_at_idx ON salespulse.webhook_delivery USING btree (ended_at) WHERE (state <> 'pending'::text);
+
+CREATE INDEX webhook_delivery_leased_idx ON salespulse.webhook_delivery USING btree (endpoint_id) WHERE (lease_id IS NOT NULL);
+
+CREATE INDEX webhook_endpoint_tenant_key_idx ON salespulse.webhook_endpoint USING btree (tenant_key);
 
 CREATE TRIGGER mark_deleted AFTER DELETE ON salespulse.fact_document REFERENCING OLD TABLE AS changed_row FOR EACH STATEMENT EXECUTE FUNCTION salespulse.mark_tenants_changed();
 
@@ -625,6 +768,15 @@ ALTER TABLE ONLY salespulse.dim_product
 ALTER TABLE ONLY salespulse.dim_store
     ADD CONSTRAINT dim_store_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
 
+ALTER TABLE ONLY salespulse.inbound_hook
+    ADD CONSTRAINT inbound_hook_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
+ALTER TABLE ONLY salespulse.webhook_delivery
+    ADD CONSTRAINT webhook_delivery_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES salespulse.webhook_endpoint(endpoint_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY salespulse.webhook_endpoint
+    ADD CONSTRAINT webhook_endpoint_tenant_key_fkey FOREIGN KEY (tenant_key) REFERENCES salespulse.dim_tenant(tenant_key);
+
 ALTER TABLE salespulse.api_key ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.daily_customer_sales ENABLE ROW LEVEL SECURITY;
@@ -644,6 +796,10 @@ ALTER TABLE salespulse.dim_store ENABLE ROW LEVEL SECURITY;
 ALTER TABLE salespulse.dim_tenant ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.hourly_store_sales ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.inbound_hook ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.job_archive ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.monthly_customer_sales ENABLE ROW LEVEL SECURITY;
 
@@ -669,11 +825,19 @@ CREATE POLICY pipeline_all ON salespulse.dim_tenant TO salespulse_pipeline USING
 
 CREATE POLICY pipeline_all ON salespulse.hourly_store_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
+CREATE POLICY pipeline_all ON salespulse.inbound_hook TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.job_archive TO salespulse_pipeline USING (true) WITH CHECK (true);
+
 CREATE POLICY pipeline_all ON salespulse.monthly_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.monthly_product_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.tenant_version TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.webhook_delivery TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.webhook_endpoint TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY tenant_only ON salespulse.daily_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
@@ -693,6 +857,8 @@ CREATE POLICY tenant_only ON salespulse.dim_tenant FOR SELECT TO salespulse_dash
 
 CREATE POLICY tenant_only ON salespulse.hourly_store_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
+CREATE POLICY tenant_only ON salespulse.job_archive FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
 CREATE POLICY tenant_only ON salespulse.monthly_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 CREATE POLICY tenant_only ON salespulse.monthly_product_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
@@ -700,6 +866,10 @@ CREATE POLICY tenant_only ON salespulse.monthly_product_sales FOR SELECT TO sale
 CREATE POLICY tenant_only ON salespulse.tenant_version FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 ALTER TABLE salespulse.tenant_version ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.webhook_delivery ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE salespulse.webhook_endpoint ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA salespulse TO salespulse_pipeline;
 GRANT USAGE ON SCHEMA salespulse TO salespulse_dashboard;
@@ -711,6 +881,9 @@ GRANT USAGE ON SCHEMA salespulse_source TO salespulse_dashboard;
 
 REVOKE ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION salespulse.api_key_identity(wanted_hash bytea) TO salespulse_dashboard;
+
+REVOKE ALL ON FUNCTION salespulse.inbound_hook_of(wanted_hash bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION salespulse.inbound_hook_of(wanted_hash bytea) TO salespulse_dashboard;
 
 REVOKE ALL ON FUNCTION salespulse.mark_tenants_changed() FROM PUBLIC;
 
@@ -763,6 +936,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_payment TO s
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.hourly_store_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.hourly_store_sales TO salespulse_dashboard;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.inbound_hook TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_archive TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.job_archive TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_feed_position TO salespulse_pipeline;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.monthly_customer_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.monthly_customer_sales TO salespulse_dashboard;
 
@@ -783,6 +963,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.seen_transaction TO salesp
 
 GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.tenant_version TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.tenant_version TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.webhook_delivery TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.webhook_endpoint TO salespulse_pipeline;
 
 GRANT SELECT ON TABLE salespulse_source.change_log TO salespulse_reader;
 GRANT SELECT,DELETE ON TABLE salespulse_source.change_log TO salespulse_pipeline;

@@ -30,7 +30,7 @@ _CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserve
 _PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
 
 # The programs read these from the file that `up` writes, so that no secret stands in a process's environment.
-_IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret"}
+_IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret", "webhook_private_networks"}
 
 _PROJECT = Path(__file__).parents[1]
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
@@ -99,6 +99,9 @@ def stack_urls(
             "postgres_primary", names.APPLICATION_ROLE, credentials.roles[names.APPLICATION_ROLE]
         ),
         "dagster_url": server_url(dagster, DAGSTER_DATABASE, names.DAGSTER_ROLE, credentials.roles[names.DAGSTER_ROLE]),
+        "dagster_direct_url": server_url(
+            ports["postgres_primary"], DAGSTER_DATABASE, names.DAGSTER_ROLE, credentials.roles[names.DAGSTER_ROLE]
+        ),
     }
 
 
@@ -185,6 +188,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
             port=code_port,
             begins_early=True,
             environment=environment,
+            ready_timeout_s=300,  # it loads the definitions: seconds, on a busy machine a minute
         ),
         Program(
             name="worker",

@@ -7,10 +7,13 @@ import dagster as dg
 
 from pipelines.assets.backfill import backfilled_month
 from pipelines.assets.checks import HEALTH_CHECKS, VERIFICATION_CHECKS
+from pipelines.assets.export import export_report
+from pipelines.assets.hello import say_hello
 from pipelines.assets.observe import observe_source_assets
+from pipelines.assets.rebuild import rebuild_tables
 from pipelines.assets.refresh import refresh_tables
 from pipelines.assets.repair import repair_tables
-from pipelines.retention import prune_history
+from pipelines.retention import prune_history, prune_jobs
 from pipelines.tags import DRAINS_TAGS, MAX_RUNTIME
 
 refresh_job = dg.define_asset_job(
@@ -57,6 +60,36 @@ def repair_job() -> None:
 
 
 @dg.job(
+    description="Reads a range of sales again and mends what differs, or rebuilds rollups from the facts.",
+    tags={**DRAINS_TAGS, MAX_RUNTIME: "25200"},
+    executor_def=dg.in_process_executor,
+)
+def rebuild_job() -> None:
+    """One step."""
+    rebuild_tables()
+
+
+@dg.job(
+    description="Writes a tenant's report into a file.",
+    tags={MAX_RUNTIME: "2400"},
+    executor_def=dg.in_process_executor,
+)
+def export_job() -> None:
+    """One step."""
+    export_report()
+
+
+@dg.job(
+    description="Counts to a number and greets: for trying the path of a background job.",
+    tags={MAX_RUNTIME: "1200"},
+    executor_def=dg.in_process_executor,
+)
+def hello_world_job() -> None:
+    """One step."""
+    say_hello()
+
+
+@dg.job(
     description="Looks at the source once and reports lag and pending changes of each source asset.",
     tags={MAX_RUNTIME: "300"},
     executor_def=dg.in_process_executor,
@@ -67,13 +100,25 @@ def observe_job() -> None:
 
 
 @dg.job(
-    description="Prunes Dagster's own history and the refresh log: see docs/dagster.md, Retention.",
+    description="Prunes Dagster's own history, the refresh log and background jobs: see docs/dagster.md, Retention.",
     tags={MAX_RUNTIME: "3600"},
     executor_def=dg.in_process_executor,
 )
 def maintenance_job() -> None:
-    """One step."""
+    """Two steps that do not need each other."""
     prune_history()
+    prune_jobs()
 
 
-JOBS = (refresh_job, backfill_job, verify_job, health_job, repair_job, observe_job, maintenance_job)
+JOBS = (
+    refresh_job,
+    backfill_job,
+    verify_job,
+    health_job,
+    repair_job,
+    rebuild_job,
+    export_job,
+    hello_world_job,
+    observe_job,
+    maintenance_job,
+)

@@ -1,12 +1,12 @@
 // The page: what is asked for, when it is asked again, and what is shown when there is no answer.
-import { ask, dropToken, keepToken, takeToken } from "./api.js";
+import { ask, dropToken, takeToken } from "./api.js";
 import { drawHeat, drawReturns, drawTrend, repaint } from "./charts.js";
 import { asAge, asClock, asCount, asMoment, asMoney, asPercent, asRange, setCurrency } from "./format.js";
 import { showHeatTable, showList, showSkeletons, showTiles, showTrendTable } from "./parts.js";
+import { at, clearNotice, notice, panel, sentence, setUp } from "./shell.js";
 
 const EVERY_S = 5;
 const OLD_AFTER_S = 15 * 60;
-const at = (id) => document.getElementById(id);
 const lists = ["products", "groups", "returned", "payments", "stores"].map(at);
 const asked = Object.fromEntries(["from", "to", "store"].map((name) => [name, new URLSearchParams(location.search).get(name)]));
 
@@ -39,7 +39,7 @@ async function refresh({ isNew = false } = {}) {
     etag = answer.etag;
     if (answer.document) show((overview = answer.document));
     retryAt = 0;
-    at("notice").hidden = true;
+    clearNotice();
   } catch (error) {
     if (error.name === "AbortError") return;
     waitS = refused(error);
@@ -76,19 +76,6 @@ function refused(error) {
   }
   if (!overview) document.body.dataset.view = "loading";
   return waitS;
-}
-
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-
-function notice(kind, title, text, action = null, run = null) {
-  const box = at("notice");
-  box.dataset.kind = kind;
-  at("notice-title").textContent = title;
-  at("notice-text").textContent = text;
-  at("notice-action").hidden = !action;
-  at("notice-action").textContent = action ?? "";
-  at("notice-action").onclick = run;
-  box.hidden = false;
 }
 
 /* ---- showing ----------------------------------------------------------------------------------------------- */
@@ -166,19 +153,10 @@ function showFreshness() {
   at("as-of").textContent = `Every sale up to ${asMoment(seen.asOf)} is in these figures.`;
 }
 
-function panel(view, title, text) {
-  document.body.dataset.view = view;
-  at("panel-title").textContent = title;
-  at("panel-text").textContent = text;
-  at("sign-in").hidden = true;
-  at("panel").hidden = false;
-}
-
 function signIn(title, text) {
-  at("notice").hidden = true;
+  clearNotice();
   overview = etag = seen = null;
-  panel("panel", title, `${sentence(text)} Open the dashboard from your application again, or paste an access token.`);
-  at("sign-in").hidden = false;
+  panel("panel", title, `${sentence(text)} Open the dashboard from your application again, or paste an access token.`, { asksForToken: true });
 }
 
 /* ---- acting ------------------------------------------------------------------------------------------------ */
@@ -212,15 +190,9 @@ async function download(event) {
   }
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  repaint();
-}
-
 async function start() {
   if (!takeToken()) {
-    panel("panel", "Your sales, as they happen", "Open the dashboard from your application, or paste an access token. Locally, `salespulse token` prints a link.");
-    at("sign-in").hidden = false;
+    panel("panel", "Your sales, as they happen", "Open the dashboard from your application, or paste an access token. Locally, `salespulse token` prints a link.", { asksForToken: true });
     return;
   }
   document.body.dataset.view = "loading";
@@ -237,14 +209,7 @@ async function start() {
   await refresh({ isNew: true });
 }
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-setTheme(localStorage.getItem("salespulse.theme") ?? (dark.matches ? "dark" : "light"));
-dark.addEventListener("change", () => localStorage.getItem("salespulse.theme") ?? setTheme(dark.matches ? "dark" : "light"));
-at("theme").addEventListener("click", () => {
-  const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  localStorage.setItem("salespulse.theme", theme);
-  setTheme(theme);
-});
+setUp({ start, repaint });
 for (const button of document.querySelectorAll("[data-days]")) button.addEventListener("click", () => chooseDays(Number(button.dataset.days)));
 for (const name of ["from", "to"]) {
   at(name).addEventListener("change", () => {
@@ -256,12 +221,6 @@ for (const name of ["from", "to"]) {
 at("store").addEventListener("change", () => choose({ store: at("store").value || null }));
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 at("csv").addEventListener("click", download);
-at("sign-in").addEventListener("submit", (event) => {
-  event.preventDefault();
-  keepToken(at("token").value.trim());
-  at("token").value = "";
-  start();
-});
 for (const button of document.querySelectorAll("[data-table]")) {
   button.addEventListener("click", () => {
     const isOpen = button.getAttribute("aria-expanded") !== "true";
@@ -269,7 +228,6 @@ for (const button of document.querySelectorAll("[data-table]")) {
     at(`${button.dataset.table}-table`).hidden = !isOpen;
   });
 }
-addEventListener("hashchange", () => location.hash.includes("token=") && start());
 document.addEventListener("visibilitychange", () => !document.hidden && overview && Date.now() > retryAt && refresh());
 setInterval(showFreshness, 1000);
 start();

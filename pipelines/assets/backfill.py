@@ -8,10 +8,10 @@ from connect import load_settings
 from dbsql import query
 from pipelines.assets.failures import RETRIES, failures_explained
 from pipelines.assets.names import OWNERS, WAREHOUSE_POOL, source_key, table_key
-from pipelines.assets.progress import ProgressLog
+from pipelines.assets.progress import ProgressLog, follow_refresh
 from pipelines.partitions import MONTHS
 from pipelines.refresh import Connection, RefreshOptions, enqueue_range, refresh
-from pipelines.resources import Primary, Replica, Warehouse, open_routes
+from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 
 
 @dg.asset(
@@ -25,7 +25,7 @@ from pipelines.resources import Primary, Replica, Warehouse, open_routes
     retry_policy=RETRIES,
 )
 def backfilled_month(
-    context: dg.AssetExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary
+    context: dg.AssetExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary, jobs: JobReporter
 ) -> dg.MaterializeResult[None]:
     """One partition per month of business dates whose sales and returns were all read again and applied.
 
@@ -35,7 +35,11 @@ def backfilled_month(
     window = context.partition_time_window
     from_date, to_date = window.start.date(), window.end.date() - timedelta(days=1)
     reason = f"backfill {from_date:%Y-%m}"
-    with failures_explained(reason), open_routes(replica, warehouse, primary) as connections:
+    with (
+        jobs.open(context) as reporter,
+        failures_explained(reason),
+        open_routes(replica, warehouse, primary) as connections,
+    ):
         options = RefreshOptions.from_settings(load_settings())
         queued = _count_queued(connections.warehouse, reason)
         is_resumed = queued > 0
@@ -44,7 +48,9 @@ def backfilled_month(
         context.log.info(
             "%s: %d documents %s", reason, queued, "were left by an earlier run" if is_resumed else "queued"
         )
-        result = refresh(connections, options, progress=ProgressLog(context.log, total=queued))
+        result = refresh(
+            connections, options, progress=follow_refresh(reporter, ProgressLog(context.log, total=queued))
+        )
     return dg.MaterializeResult(
         metadata={
             "from_date": from_date.isoformat(),

@@ -13,10 +13,10 @@ from dbsql import query
 from pipelines.assets.failures import RETRIES, failures_explained
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table
-from pipelines.assets.progress import log_months
+from pipelines.assets.progress import follow_months, log_months
 from pipelines.assets.tables import FACTS, FRESHNESS
 from pipelines.refresh import RefreshOptions, read_state
-from pipelines.resources import Primary, Replica, Warehouse, open_routes
+from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 from pipelines.verification import VerificationReport, verify
 
 RECENT_DAYS = 30
@@ -68,16 +68,27 @@ def verification(
     replica: Replica,
     warehouse: Warehouse,
     primary: Primary,
+    jobs: JobReporter,
 ) -> dg.AssetCheckResult:
     """Fail if a rollup or a fact differs from the source; see `pipelines.verification.verify`."""
     first, last = config.dates(datetime.now(UTC).date())
-    with failures_explained("verifying"), open_routes(replica, warehouse, primary) as connections:
-        report = verify(
-            connections,
-            RefreshOptions.from_settings(load_settings()),
-            from_date=first,
-            to_date=last,
-            progress=log_months(context.log),
+    with jobs.open(context) as reporter, failures_explained("verifying"):
+        with open_routes(replica, warehouse, primary) as connections:
+            report = verify(
+                connections,
+                RefreshOptions.from_settings(load_settings()),
+                from_date=first,
+                to_date=last,
+                progress=follow_months(reporter, log_months(context.log)),
+            )
+        reporter.result(
+            {
+                "is_exact": report.is_exact,
+                "from_date": first.isoformat(),
+                "to_date": last.isoformat(),
+                "drifted_documents": report.drifted_document_count,
+                "drifted_rows": report.drifted_row_count,
+            }
         )
     return dg.AssetCheckResult(
         passed=report.is_exact,

@@ -1,10 +1,11 @@
-"""Progress of long work, as lines in the run's log."""
+"""Progress of long work: as lines in the run's log, and to the run's background job."""
 
 import time
 from collections.abc import Callable
 from logging import Logger
 
 from pipelines.refresh import RefreshResult
+from pipelines.resources.job_reporter import RunReporter
 from pipelines.verification.windows import Window
 
 
@@ -13,6 +14,55 @@ def log_months(log: Logger) -> Callable[[Window, int, int], None]:
 
     def say(window: Window, number: int, total: int) -> None:
         log.info("%s compared: month %d of %d", f"{window.month:%Y-%m}", number, total)
+
+    return say
+
+
+def follow_months(
+    reporter: RunReporter, then: Callable[[Window, int, int], None], *, after: float = 0.0
+) -> Callable[[Window, int, int], None]:
+    """Give what a verification calls after each month: the job hears of it, and may end it there.
+
+    A verification is one transaction, so what was compared until then is undone with it.
+
+    Args:
+        reporter: of the run.
+        then: called as well.
+        after: the percentage that was reached before.
+    """
+
+    def say(window: Window, number: int, total: int) -> None:
+        reporter.raise_if_canceled()
+        percent = after + (100 - after) * number / total
+        reporter.progress(
+            percent, step="comparing", message=f"{window.month:%Y-%m} compared", counts={"months": number}
+        )
+        then(window, number, total)
+
+    return say
+
+
+def follow_refresh(
+    reporter: RunReporter, then: Callable[[RefreshResult], None], *, upto: float = 100.0
+) -> Callable[[RefreshResult], None]:
+    """Give what a refresh calls after each transaction: the job hears of it, and may end it there, all left consistent.
+
+    Args:
+        reporter: of the run.
+        then: called as well.
+        upto: the percentage at which the refresh is done.
+    """
+
+    def say(result: RefreshResult) -> None:
+        reporter.raise_if_canceled()
+        done, left = result.applied.documents, result.pending_documents
+        reporter.progress(
+            upto * done / (done + left) if done + left else None,
+            step="applying" if left else "looking for changes",
+            message=f"{done:,} documents applied, {left:,} queued",
+            counts={"documents": done, "lines": result.applied.lines, "queued": left},
+        )
+        then(result)
 
     return say
 

@@ -11,11 +11,17 @@ from dbsql import query
 from pipelines.assets.failures import RETRIES, failures_explained
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table, plot_net, preview_rollup
-from pipelines.assets.progress import ProgressLog
+from pipelines.assets.progress import ProgressLog, follow_refresh
 from pipelines.assets.tables import DIMENSIONS, FACTS, table_specs
 from pipelines.refresh import Connections, RefreshOptions, RefreshResult, all_rollups, refresh
 from pipelines.refresh.observe import SourceObservation, observe_source
-from pipelines.resources import Primary, Replica, Warehouse, open_routes
+from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
+
+
+class RefreshConfig(dg.Config):
+    """How long to go on looking for new changes, in seconds; `SALESPULSE_DRAIN_SECONDS` unless given."""
+
+    drain_seconds: float | None = None
 
 
 @dg.multi_asset(
@@ -30,20 +36,26 @@ from pipelines.resources import Primary, Replica, Warehouse, open_routes
     ),
 )
 def refresh_tables(
-    context: dg.AssetExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    replica: Replica,
+    warehouse: Warehouse,
+    primary: Primary,
+    jobs: JobReporter,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring every table up to the replica's present state; see `pipelines.refresh.refresh`."""
     began = time.perf_counter()
-    with failures_explained("refreshing"):
+    with jobs.open(context) as reporter, failures_explained("refreshing"):
         settings = load_settings()
         with open_routes(replica, warehouse, primary) as connections:
             result = refresh(
                 connections,
                 RefreshOptions.from_settings(settings),
-                drain_s=settings.drain_seconds,
-                progress=ProgressLog(context.log),
+                drain_s=settings.drain_seconds if config.drain_seconds is None else config.drain_seconds,
+                progress=follow_refresh(reporter, ProgressLog(context.log)),
             )
             told = describe_refresh(connections, result, observe_source(connections), time.perf_counter() - began)
+        reporter.result({"documents": result.applied.documents, "as_of": result.as_of and result.as_of.isoformat()})
     for reason in result.reconciled:
         context.log.warning("the source's history was rewritten, everything was queued again: %s", reason)
     yield from told

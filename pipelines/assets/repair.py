@@ -8,10 +8,10 @@ from connect import load_settings
 from pipelines.assets.checks import VerificationRange, name_drift
 from pipelines.assets.failures import RETRIES, failures_explained
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
-from pipelines.assets.progress import log_months
+from pipelines.assets.progress import follow_months, log_months
 from pipelines.assets.tables import FACTS
 from pipelines.refresh import RefreshOptions
-from pipelines.resources import Primary, Replica, Warehouse, open_routes
+from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 from pipelines.verification import verify
 
 
@@ -22,17 +22,22 @@ def repair_tables(
     replica: Replica,
     warehouse: Warehouse,
     primary: Primary,
+    jobs: JobReporter,
 ) -> None:
     """Mend facts and rollups of the range; says what had drifted, and changes nothing where nothing had."""
     first, last = config.dates(datetime.now(UTC).date())
-    with failures_explained("repairing"), open_routes(replica, warehouse, primary) as connections:
+    with (
+        jobs.open(context) as reporter,
+        failures_explained("repairing"),
+        open_routes(replica, warehouse, primary) as connections,
+    ):
         report = verify(
             connections,
             RefreshOptions.from_settings(load_settings()),
             from_date=first,
             to_date=last,
             repair=True,
-            progress=log_months(context.log),
+            progress=follow_months(reporter, log_months(context.log)),
         )
     found = "nothing had drifted" if report.is_exact else "drift was repaired"
     context.log.info(

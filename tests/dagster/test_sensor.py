@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from pipelines.definitions import defs
+from pipelines.draining import is_draining
 from pipelines.refresh import Connections, RefreshOptions, read_state, refresh
-from pipelines.sensors import ASK_AGAIN_S, LOOK_EVERY_S, OBSERVE_EVERY_S, Cursor, is_draining, refresh_sensor, tick
+from pipelines.sensors import ASK_AGAIN_S, LOOK_EVERY_S, OBSERVE_EVERY_S, Cursor, refresh_sensor, tick
 from pipelines.source import uninstall_source
 from pipelines.tags import DRAINS_TAGS
 from tests.dagster.conftest import change_a_sale
@@ -51,9 +52,23 @@ def current(current_shop: Installation) -> Connections:
 
 
 def watch(
-    connections: Connections, clock: Clock, cursor: Cursor, *, draining: bool = False, tick_s: float = 20.0
+    connections: Connections,
+    clock: Clock,
+    cursor: Cursor,
+    *,
+    draining: bool = False,
+    tick_s: float = 20.0,
+    submit: Callable[[], str | None] = lambda: None,
 ) -> Any:
-    return tick(connections, cursor, is_draining=lambda: draining, clock=clock, wait=clock.wait, tick_s=tick_s)
+    return tick(
+        connections,
+        cursor,
+        is_draining=lambda: draining,
+        submit=submit,
+        clock=clock,
+        wait=clock.wait,
+        tick_s=tick_s,
+    )
 
 
 def quiet(clock: Clock) -> Cursor:

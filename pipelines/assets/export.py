@@ -1,0 +1,65 @@
+"""Write a tenant's report into a file. The kind `export_sales_report`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from connect import load_settings
+from connect.routes import DASHBOARD_READ
+from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.bridge.tags import JOB_ID
+from pipelines.kinds.export_sales_report import ExportSalesReport
+from pipelines.resources import JobReporter
+
+
+class ExportConfig(dg.Config):
+    """Whose figures, and the parameters of the kind `export_sales_report`."""
+
+    tenant: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+@dg.op(retry_policy=RETRIES)
+def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: JobReporter) -> None:
+    """Write the file as `<job id>.<format>` into the export directory, whole or not at all."""
+    # Imported here: pandas takes a second, and most processes that load these definitions never export.
+    from pipelines.export import export_report as write_report  # noqa: PLC0415
+
+    asked = ExportSalesReport.model_validate(config.params)
+    settings = load_settings()
+    name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{asked.format}"
+
+    with jobs.open(context) as reporter, failures_explained("exporting"):
+
+        def moved(percent: float, rows: int) -> None:
+            reporter.raise_if_canceled()
+            reporter.progress(percent, step=asked.report, message=f"{rows:,} rows written", counts={"rows": rows})
+
+        with DASHBOARD_READ.connect(settings) as connection:
+            written = write_report(
+                connection,
+                settings.exports / name,
+                tenant_id=config.tenant,
+                report=asked.report,
+                file_format=asked.format,
+                from_date=asked.from_date,
+                to_date=asked.to_date,
+                store_id=asked.store,
+                progress=moved,
+            )
+        expires_at = datetime.now(UTC) + timedelta(hours=settings.export_keep_hours)
+        reporter.result(
+            {
+                "file": name,
+                "bytes": written.size,
+                "rows": written.rows,
+                "format": asked.format,
+                "from_date": written.from_date.isoformat(),
+                "to_date": written.to_date.isoformat(),
+                "as_of": written.as_of.isoformat(),
+                "expires_at": expires_at.isoformat(timespec="seconds"),
+            }
+        )
+        context.log.info("%s: %d rows, %d bytes", name, written.rows, written.size)

@@ -1,0 +1,99 @@
+"""Make figures anew: a range from the source, or rollups from the facts. The kind `rebuild_sales_summary`."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from connect import load_settings
+from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.assets.names import WAREHOUSE_POOL
+from pipelines.assets.progress import ProgressLog, follow_months, follow_refresh, log_months
+from pipelines.kinds.rebuild_sales_summary import ALL_ROLLUPS, RebuildSalesSummary
+from pipelines.refresh import Connections, RefreshOptions, all_rollups, enqueue_range, refresh, rollup_named
+from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
+from pipelines.resources.job_reporter import RunReporter
+from pipelines.verification import rebuild, verify
+
+
+class RebuildConfig(dg.Config):
+    """The parameters of the kind `rebuild_sales_summary`."""
+
+    params: dict[str, Any]
+
+
+@dg.op(pool=WAREHOUSE_POOL, retry_policy=RETRIES)
+def rebuild_tables(
+    context: dg.OpExecutionContext,
+    config: RebuildConfig,
+    replica: Replica,
+    warehouse: Warehouse,
+    primary: Primary,
+    jobs: JobReporter,
+) -> None:
+    """Apply every sale of a range anew and mend what differs, or set a rollup to its SQL over the facts."""
+    asked = RebuildSalesSummary.model_validate(config.params)
+    options = RefreshOptions.from_settings(load_settings())
+    with jobs.open(context) as reporter, failures_explained("rebuilding"):
+        with open_routes(replica, warehouse, primary) as connections:
+            if asked.rollup is not None:
+                made = _rebuild_rollups(connections, options, asked.rollup, reporter)
+            elif asked.from_date is not None and asked.to_date is not None:
+                made = _rebuild_range(context, connections, options, asked.from_date, asked.to_date, reporter)
+            else:
+                raise dg.Failure("give either from_date and to_date, or rollup", allow_retries=False)
+        context.log.info("rebuilt: %s", made)
+        reporter.result(made)
+
+
+def _rebuild_range(
+    context: dg.OpExecutionContext,
+    connections: Connections,
+    options: RefreshOptions,
+    from_date: date,
+    to_date: date,
+    reporter: RunReporter,
+) -> dict[str, Any]:
+    """Queue the range, apply it in bounded transactions, then compare and mend what differs still."""
+    reporter.progress(0, step="queueing", message=f"{from_date} to {to_date}")
+    queued = enqueue_range(connections, options.mapping, from_date=from_date, to_date=to_date, reason="rebuild")
+    result = refresh(
+        connections,
+        options,
+        progress=follow_refresh(reporter, ProgressLog(context.log, total=queued), upto=80),
+    )
+    report = verify(
+        connections,
+        options,
+        from_date=from_date,
+        to_date=to_date,
+        repair=True,
+        progress=follow_months(reporter, log_months(context.log), after=80),
+    )
+    return {
+        "from_date": from_date.isoformat(),
+        "to_date": to_date.isoformat(),
+        "documents": result.applied.documents,
+        "repaired_documents": report.drifted_document_count,
+        "repaired_rows": report.drifted_row_count,
+    }
+
+
+def _rebuild_rollups(
+    connections: Connections, options: RefreshOptions, name: str, reporter: RunReporter
+) -> dict[str, Any]:
+    chosen = all_rollups() if name == ALL_ROLLUPS else (rollup_named(name),)
+    rows: dict[str, int] = {}
+    for number, rollup in enumerate(chosen):
+        months = 0
+
+        def moved(month: date, last: date, number: int = number, name: str = rollup.name) -> None:
+            nonlocal months
+            months += 1
+            left = (last.year - month.year) * 12 + last.month - month.month
+            reporter.raise_if_canceled()
+            percent = 100 * (number + months / (months + left)) / len(chosen)
+            reporter.progress(percent, step=name, message=f"{name}: {month:%Y-%m}", counts=dict(rows))
+
+        rows[rollup.name] = rebuild(connections, options, rollup, progress=moved)
+    return {"rows_written": rows}
