@@ -105,6 +105,29 @@ def test_a_run_that_dagster_retried_itself_is_adopted_unless_ours_is_on_its_way(
     assert store.claim(most=1, now_ms=T0 + 600_000) == []
 
 
+def test_a_trigger_that_joins_brings_a_delayed_job_forward(store):
+    later = store.submit(submission(coalesce_key="k", delay_s=60, priority=-1), now_ms=T0).job
+    store.submit(submission(), now_ms=T0)
+    joined = store.submit(submission(coalesce_key="k", priority=3), now_ms=T0 + 10 * S)
+    assert (joined.outcome, joined.job.id, joined.job.priority) == ("joined", later.id, 3)
+    assert store.claim(most=1, now_ms=T0 + 12 * S)[0].job.id == later.id
+    store.dispatched(later.id, 1, now_ms=T0 + 13 * S)
+    assert store.stats().histograms["queue_wait", "export"].total_s == 3.0
+
+
+def test_a_job_in_a_dispatchers_hand_is_not_timed_out_in_the_queue(store):
+    job = store.submit(submission(deadlines=SHORT), now_ms=T0).job
+    store.claim(most=1, lease_s=15, now_ms=T0 + 59 * S)
+    assert store.sweep(now_ms=T0 + 73 * S) == []
+    store.release(job.id, 1, waiting_for="Dagster's code server is away", delay_s=0, now_ms=T0 + 73_500)
+    assert store.claim(most=1, now_ms=T0 + 73_500) == []
+    failed = store.get(job.id)
+    assert (failed.code, failed.message) == (
+        "QUEUE_TIMEOUT",
+        "not started within 60 s; it waited for: Dagster's code server is away",
+    )
+
+
 def test_a_sign_of_life_is_no_event(store):
     job = running(store)
     store.report(job.id, 1, percent=10, step="read")
