@@ -63,3 +63,8 @@ bench-refresh: $(VENV)/.installed-bench ## Measure the refresh beside a material
 .PHONY: bench-ratelimit
 bench-ratelimit: $(VENV)/.installed-bench ## Measure the limiter beside its peers; QUICK=1 is short
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.ratelimit
+
+.PHONY: bench-api
+bench-api: $(VENV)/.installed ## Measure the dashboards under a thousand users; QUICK=1 is short
+	@benchmarks/api/install-wrk
+	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.api

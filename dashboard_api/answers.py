@@ -4,10 +4,12 @@ import csv
 import hashlib
 import io
 import json
+import struct
 import zlib
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +19,8 @@ from dashboard_api.freshness import Freshness
 from dashboard_api.money import plain
 
 _COMPRESS_FROM = 1_500
+# No name, no time, an unknown system (RFC 1952, 2.3).
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 # What a spreadsheet would run as a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MEDIA = {Format.JSON: "application/json", Format.CSV: "text/csv; charset=utf-8; header=present"}
@@ -31,7 +35,7 @@ class Answer:
         etag: changes with the figures, and only with them.
     """
 
-    __slots__ = ("_content", "_format", "_name", "_rendered", "as_of", "changed_at", "etag")
+    __slots__ = ("_content", "_format", "_name", "_packed", "_rendered", "as_of", "changed_at", "etag")
 
     def __init__(
         self, name: str, content: bytes, answer_format: Format, *, as_of: datetime, changed_at: datetime
@@ -39,7 +43,8 @@ class Answer:
         self._name = name
         self._content = content
         self._format = answer_format
-        self._rendered: tuple[Freshness, bytes, bytes | None] | None = None
+        self._packed = _deflate(content[_head_ends(answer_format) :]) if len(content) >= _COMPRESS_FROM else None
+        self._rendered: _Rendered | None = None
         self.as_of = as_of
         self.changed_at = changed_at
         # Weak: `as_of` moves within the body while the figures stay.
@@ -47,8 +52,8 @@ class Answer:
 
     @property
     def size_bytes(self) -> int:
-        """Memory that it takes, about: the content, and its rendered and compressed forms."""
-        return 2 * len(self._content) + len(self._content) // 4 + 1_000
+        """Memory that it takes, about: the content, its compressed form, and what was made of one of them last."""
+        return 2 * len(self._content) + 2 * len(self._packed or b"") + 2_000
 
     def respond(self, request: Request, freshness: Freshness) -> Response:
         """Give the response: 304 where the caller has these figures already.
@@ -57,6 +62,20 @@ class Answer:
             request: its If-None-Match and Accept-Encoding count.
             freshness: what to say of it.
         """
+        headers = request.headers
+        if matches_tag(headers.get("if-none-match"), self.etag):
+            form = _Form.UNCHANGED
+        elif self._packed is not None and "gzip" in headers.get("accept-encoding", ""):
+            form = _Form.COMPRESSED
+        else:
+            form = _Form.PLAIN
+        # Rendered once per look at the state, however many ask for the same in between.
+        kept = self._rendered
+        if kept is None or kept.freshness is not freshness or kept.form is not form:
+            kept = self._rendered = _Rendered(freshness, form, self._render(freshness, form))
+        return kept.response
+
+    def _render(self, freshness: Freshness, form: "_Form") -> Response:
         headers = {
             "ETag": self.etag,
             "Cache-Control": "private, no-cache",
@@ -66,30 +85,39 @@ class Answer:
         }
         if freshness.is_stale:
             headers["X-Stale"] = "true"
-        if matches_tag(request.headers.get("if-none-match"), self.etag):
+        if form is _Form.UNCHANGED:
             return Response(status_code=304, headers=headers)
-        body, compressed = self._render(freshness)
-        if compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            body = compressed
         if self._format is Format.CSV:
             headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
+        head, rest = self._head(freshness), self._content[_head_ends(self._format) :]
+        body = head + rest
+        if form is _Form.COMPRESSED and self._packed is not None:
+            headers["Content-Encoding"] = "gzip"
+            body = _gzip(head, rest, self._packed)
         return Response(body, headers=headers, media_type=_MEDIA[self._format])
 
-    def _render(self, freshness: Freshness) -> tuple[bytes, bytes | None]:
-        # Once per look at the state, however many ask in between.
-        if self._rendered is not None and self._rendered[0] is freshness:
-            return self._rendered[1], self._rendered[2]
-        body = self._content
-        if self._format is Format.JSON:
-            stale = "true" if freshness.is_stale else "false"
-            head = (
-                f'{{"as_of":"{_moment(freshness.as_of)}","staleness_s":{freshness.staleness_s:.3f},"is_stale":{stale},'
-            )
-            body = head.encode() + body[1:]
-        compressed = _gzip(body) if len(body) >= _COMPRESS_FROM else None
-        self._rendered = (freshness, body, compressed)
-        return body, compressed
+    def _head(self, freshness: Freshness) -> bytes:
+        """What the body says of its freshness, in place of the content's first byte."""
+        if self._format is Format.CSV:
+            return b""
+        stale = "true" if freshness.is_stale else "false"
+        return (
+            f'{{"as_of":"{_moment(freshness.as_of)}","staleness_s":{freshness.staleness_s:.3f},"is_stale":{stale},'
+        ).encode()
+
+
+class _Form(Enum):
+    UNCHANGED = "304"
+    PLAIN = "as it is"
+    COMPRESSED = "gzip"
+
+
+class _Rendered(NamedTuple):
+    """An answer's response under one look at the state. Sending it changes nothing in it."""
+
+    freshness: Freshness
+    form: _Form
+    response: Response
 
 
 def render_json(document: dict[str, Any]) -> bytes:
@@ -141,6 +169,21 @@ def matches_tag(if_none_match: str | None, etag: str) -> bool:
     return "*" in tags or etag.removeprefix("W/") in tags
 
 
-def _gzip(body: bytes) -> bytes:
-    packer = zlib.compressobj(level=4, wbits=31)
-    return packer.compress(body) + packer.flush()
+def _head_ends(answer_format: Format) -> int:
+    return 1 if answer_format is Format.JSON else 0
+
+
+def _deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(level=6, wbits=-15)
+    return packer.compress(content) + packer.flush()
+
+
+def _gzip(head: bytes, rest: bytes, packed_rest: bytes) -> bytes:
+    """One gzip member (RFC 1952) of a head that changes twice a second and a rest that was compressed once.
+
+    The head is a stored block (RFC 1951, 3.2.4), which ends on a whole byte, so that the blocks of the rest may follow it.
+    """
+    length = len(head)
+    stored = b"\0" + struct.pack("<HH", length, 0xFFFF ^ length) + head
+    checksum = zlib.crc32(rest, zlib.crc32(head))
+    return _GZIP_HEADER + stored + packed_rest + struct.pack("<II", checksum, (length + len(rest)) & 0xFFFFFFFF)

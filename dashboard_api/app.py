@@ -18,6 +18,7 @@ from dashboard_api.jobs.face import make_job_face
 from dashboard_api.jobs.handlers import add_job_handlers
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
+from dashboard_api.report_route import ReportShortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
@@ -68,6 +69,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         version="1",
         lifespan=_lifespan,
+        # Asked of the environment at every request otherwise; the metrics are `Metrics`' matter.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         openapi_tags=[
@@ -86,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_handlers(app)
     add_job_handlers(app)
     # The last added sees a request first.
+    app.add_middleware(ReportShortcut, routes=routes.dashboard.routes)
     app.add_middleware(
         RateLimitMiddleware,
         limiter=throttle.limiter,

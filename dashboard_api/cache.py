@@ -1,19 +1,21 @@
 """Finished answers by (tenant, question, version): bounded in bytes, and made once however many ask at the same time."""
 
 import asyncio
+import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
 
 from prometheus_client import Counter
 
 from dashboard_api.answers import Answer
 
-# What no version tells, such as a repaired rollup, shows after this long at the latest.
-KEEP_S = 30.0
+# What no version tells, such as a row changed by hand, shows after this long at the latest; half of it at the earliest, so that
+# answers that a burst of questions made together do not all have to be made anew together.
+KEEP_S = 60.0
 # (tenant_key, question): the tenant comes first, always, and is the verified caller's.
-Key = tuple[int, str]
+Key = tuple[int, Hashable]
 
 
 class AnswerCache:
@@ -23,12 +25,21 @@ class AnswerCache:
         max_bytes: of all answers together; the least recently used go first. 0 keeps none, but joins equal questions.
         lookups: counted by what became of each: `hit`, `joined` (someone else was asking) or `miss`.
         clock: monotonic seconds.
+        dice: gives a number from 0 to 1.
     """
 
-    def __init__(self, max_bytes: int, lookups: Counter, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        lookups: Counter,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
         self._max_bytes = max_bytes
         self._lookups = {outcome: lookups.labels(outcome) for outcome in ("hit", "joined", "miss")}
         self._clock = clock
+        self._dice = dice
         self._answers: OrderedDict[Key, tuple[Answer, float]] = OrderedDict()
         self._bytes = 0
         self._flights: dict[Key, asyncio.Task[Answer]] = {}
@@ -82,7 +93,7 @@ class AnswerCache:
         if answer.size_bytes > self._max_bytes:
             return
         self._forget(key)
-        self._answers[key] = (answer, self._clock() + KEEP_S)
+        self._answers[key] = (answer, self._clock() + KEEP_S * (0.5 + self._dice() / 2))
         self._bytes += answer.size_bytes
         while self._bytes > self._max_bytes:
             self._forget(next(iter(self._answers)))

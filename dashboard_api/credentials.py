@@ -7,7 +7,6 @@ does the first one with an API key, whose look-up in the database is thereby lim
 from collections.abc import MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connect import SalespulseError
@@ -27,14 +26,18 @@ class Credentials:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with its identity."""
         if scope["type"] == "http" and scope["path"].startswith(_PROTECTED):
-            headers = Headers(scope=scope)
             try:
-                scope[_IDENTITY] = await self._authenticator.identify_at_once(
-                    headers.get("authorization"), headers.get("x-api-key")
-                )
+                scope[_IDENTITY] = await self._authenticator.identify_at_once(*credentials_of(scope))
             except SalespulseError as error:
                 scope[_IDENTITY] = error
         await self._app(scope, receive, send)
+
+
+def credentials_of(scope: Scope) -> tuple[str | None, str | None]:
+    """The headers `Authorization` and `X-API-Key`, each the first of its name."""
+    headers = dict(reversed(scope["headers"]))
+    authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+    return authorization and authorization.decode("latin-1"), api_key and api_key.decode("latin-1")
 
 
 def identity_or_refusal(scope: Scope) -> Identity | SalespulseError | None:

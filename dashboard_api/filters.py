@@ -2,6 +2,7 @@
 
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -76,6 +77,11 @@ class Filter(BaseModel):
         (), max_length=STORES_MAX, description="Only these stores, by the application's own id; repeat for several."
     )
     format: Format | None = Field(None, description="`csv` for a spreadsheet; the same as `Accept: text/csv`.")
+
+    @cached_property
+    def question(self) -> str:
+        """What is asked, whatever the form of the answer; the same text for the same question."""
+        return self.model_dump_json(exclude={"format"})
 
     @model_validator(mode="after")
     def _dates_are_in_order(self) -> Self:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -51,10 +52,20 @@ def problem(
 
 def add_handlers(app: FastAPI) -> None:
     """Answer every error that a handler may raise with its problem."""
-    app.add_exception_handler(SalespulseError, refuse)
-    app.add_exception_handler(psycopg.OperationalError, _unavailable)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def refusal_of(request: Request, error: Exception) -> Response:
+    """Give the problem of an error.
+
+    Raises:
+        Exception: that error, where it has none.
+    """
+    for kind, handler in _HANDLERS.items():
+        if isinstance(error, kind):
+            return await handler(request, error)
+    raise error
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -100,6 +111,14 @@ async def _http(request: Request, error: Exception) -> Response:
         405: ("method-not-allowed", "This can't be done here"),
     }.get(status, ("http-error", "The request can't be answered"))
     return problem(status, kind, title, str(getattr(error, "detail", "")), headers=headers)
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    SalespulseError: refuse,
+    psycopg.OperationalError: _unavailable,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+}
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -7,13 +7,13 @@ import secrets
 import time
 from contextvars import ContextVar
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard_api.metrics import Metrics
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADER = b"x-request-id"
 _HOOKS = "/api/hooks/"
 
 log = logging.getLogger("dashboard_api.access")
@@ -31,8 +31,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        own = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        own = _given_id(scope) or secrets.token_hex(8)
+        header = (_HEADER, own.encode())
         mark = request_id.set(own)
         started = time.perf_counter()
         status = 0
@@ -41,7 +41,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = own
+                message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
         try:
@@ -71,6 +71,13 @@ class RequestContext:
                 "subject": scope.get("state", {}).get("subject"),
             },
         )
+
+
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == _HEADER:
+            return value.decode() if _GIVEN_ID.fullmatch(value) else None
+    return None
 
 
 def _shown(path: str) -> str:

@@ -17,6 +17,7 @@ HEADERS = {
 }
 
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _RAW)
 
 
 class SecurityHeaders:
@@ -33,9 +34,10 @@ class SecurityHeaders:
 
         async def send_with(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = message.get("headers", [])
-                names = {name for name, _ in own}
-                message = {**message, "headers": [*own, *(field for field in _RAW if field[0] not in names)]}
+                own = message.get("headers", ())
+                names = _NAMES.intersection(name for name, _ in own)
+                added = [field for field in _RAW if field[0] not in names] if names else _RAW
+                message = {**message, "headers": [*own, *added]}
             await send(message)
 
         await self._app(scope, receive, send_with)

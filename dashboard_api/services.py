@@ -46,7 +46,7 @@ class Services:
         if self.watch.freshness is None:
             raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
         answer_format = asked.format or _wanted_format(request)
-        question = f"{report.name} {answer_format} {asked.model_dump_json(exclude={'format'})}"
+        question = (report.name, answer_format, asked.question)
 
         async def make() -> Answer:
             return await self._make(caller.tenant_key, report, asked, answer_format)
@@ -77,7 +77,8 @@ class Services:
 
         async def read(opened: Read[AsyncConnection]) -> tuple[Reader, dict[str, Any]]:
             reader = await open_reader(opened.connection, tenant_key, asked)
-            return reader, await report.build(reader, asked)
+            async with opened.connection.pipeline():
+                return reader, await report.build(reader, asked)
 
         reader, document = await self.router.run(read, tenant_key=tenant_key)
         content = (

@@ -4,12 +4,15 @@ import redis.asyncio
 
 from connect import Settings
 from dashboard_api.errors import NotConfiguredError
-from ratelimit_service import AsyncLimiter, FileSource, PolicySet, PolicyWatcher, RateLimitError, load_policies
+from ratelimit_service import AsyncLimiter, FileSource, Options, PolicySet, PolicyWatcher, RateLimitError, load_policies
 from ratelimit_service.http import bundled_policies
 
 # Health and metrics must answer whatever happens; the page's own files cost less than counting them.
 EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/jobs", "/docs", "/openapi.json", "/static/**")
 POLICY = "default"
+# A thousand requests that arrive at once keep the event loop busy for longer than the limiter's own 50 ms: that is no outage
+# of Redis, and must not make each process decide by itself.
+_OPTIONS = Options(deadline_s=0.5, breaker_open_s=0.5)
 
 
 class Throttle:
@@ -21,7 +24,8 @@ class Throttle:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.limiter = AsyncLimiter(redis.asyncio.from_url(settings.url("redis_url")), _policies(settings))
+        client = redis.asyncio.from_url(settings.url("redis_url"))
+        self.limiter = AsyncLimiter(client, _policies(settings), options=_OPTIONS)
         self._watcher: PolicyWatcher | None = None
         if settings.ratelimit_policies is not None:
             self._watcher = PolicyWatcher(

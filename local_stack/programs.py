@@ -78,7 +78,7 @@ class Program:
     begins_early: bool = False
     # Whether the children get the stop signal too; off where the parent stops them in an order of its own.
     stops_as_group: bool = False
-    ready_timeout_s: float = 60
+    ready_timeout_s: float = 180  # a deadline for what hangs: a busy machine starts the webserver in more than a minute
 
 
 def render_config(

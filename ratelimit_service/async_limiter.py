@@ -14,7 +14,7 @@ from typing import ParamSpec, Self, TypeVar
 import redis.asyncio
 
 from ratelimit_service.async_transport import AsyncTransport
-from ratelimit_service.core import OUTAGE, Call, Core
+from ratelimit_service.core import Call, Core
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError
 from ratelimit_service.keys import Key
@@ -24,6 +24,7 @@ from ratelimit_service.policy import PolicySet
 from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import Op
 from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
+from ratelimit_service.transport import OUTAGE
 from ratelimit_service.waiting import Waiter
 
 P = ParamSpec("P")
@@ -39,7 +40,7 @@ class AsyncLimiter:
         client: any redis-py asyncio client (single server, Sentinel, cluster): its settings are used, not its connections.
         policies: what it decides by; `install` replaces them.
         options: deadlines, caches and the like.
-        clock: monotonic seconds.
+        clock: monotonic seconds, for remembered denials, leases and the circuit breaker.
 
     Raises:
         PolicyError: a policy's keys would span the client's cluster's slots.
@@ -54,7 +55,7 @@ class AsyncLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         options = options or Options()
-        self._transport = AsyncTransport(client, options)
+        self._transport = AsyncTransport(client, options, clock)
         self._core = Core(
             policies,
             options,

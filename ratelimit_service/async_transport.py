@@ -19,11 +19,11 @@ from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from ratelimit_service.batching import groups, join, split
 from ratelimit_service.breaker import Breaker
 from ratelimit_service.cluster_map import Address, ClusterMap
-from ratelimit_service.core import OUTAGE, Call
+from ratelimit_service.core import Call
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
 from ratelimit_service.script import SHA, TEXT
-from ratelimit_service.transport import REDIRECTS_MAX, BusyError, CircuitOpenError
+from ratelimit_service.transport import OUTAGE, REDIRECTS_MAX, BusyError, CircuitOpenError
 
 _STALE_S = 1.0
 _IN_FLIGHT_MAX = 4
@@ -34,14 +34,21 @@ class AsyncTransport:
 
     Args:
         client: any asyncio redis-py client; a cluster client is initialised on first use.
-        options: deadline, batch size, breaker.
+        options: deadline, batch size, connections, breaker.
+        clock: monotonic seconds, for the breakers.
 
     Attributes:
         observe: told the seconds of each answered round trip.
     """
 
-    def __init__(self, client: redis.asyncio.Redis | redis.asyncio.RedisCluster, options: Options) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis | redis.asyncio.RedisCluster,
+        options: Options,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._options = options
+        self._clock = clock
         self.observe: Callable[[float], None] = lambda _: None
         self._client = client
         self._pending: list[tuple[Call, asyncio.Future[bytes]]] = []
@@ -49,6 +56,7 @@ class AsyncTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_flush_due = False
         self._idle: dict[Address | None, deque[tuple[Any, float]]] = {}
+        self._rooms: dict[Address | None, asyncio.Semaphore] = {}
         self._breakers: dict[Address | None, Breaker] = {}
         self._map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
@@ -86,7 +94,7 @@ class AsyncTransport:
         if loop is not self._loop:
             # Another loop (a second asyncio.run): what belonged to the first is gone with it.
             self._loop, self._pending, self._idle, self._is_flush_due = loop, [], {}, False
-            self._running = set()
+            self._running, self._rooms = set(), {}
         if self._is_shut(call):
             raise CircuitOpenError("the circuit breaker is open")
         future: asyncio.Future[bytes] = loop.create_future()
@@ -113,12 +121,18 @@ class AsyncTransport:
             breaker = self._breakers[owner] = Breaker(self._options.breaker_threshold, self._options.breaker_open_s)
         return breaker
 
+    def _room(self, owner: Address | None) -> asyncio.Semaphore:
+        room = self._rooms.get(owner)
+        if room is None:
+            room = self._rooms[owner] = asyncio.Semaphore(self._options.connections)
+        return room
+
     def _owner(self, call: Call) -> Address | None:
         return self._map.owner(call.keys[0]) if self._map is not None else None
 
     def _is_shut(self, call: Call) -> bool:
         breaker = self._breaker(self._owner(call))
-        return breaker.is_open and not breaker.allows(time.monotonic())
+        return breaker.is_open and not breaker.allows(self._clock())
 
     def _flush(self) -> None:
         self._is_flush_due = False
@@ -136,18 +150,25 @@ class AsyncTransport:
 
     async def _run(self, calls: list[Call], futures: list[asyncio.Future[bytes]]) -> None:
         owner = self._owner(calls[0])
-        began_s = time.monotonic()
+        is_waiting = False
         try:
             async with asyncio.timeout(self._options.deadline_s):
                 await self._know_cluster()
                 owner = self._owner(calls[0])
                 keys, requests = join(calls)
-                reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
+                is_waiting = True
+                async with self._room(owner):
+                    is_waiting = False
+                    began_s = time.monotonic()
+                    reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
         except asyncio.CancelledError:
             self._fail(futures, RedisError("the event loop is shutting down"))
             raise
         except OUTAGE as error:
-            self._breaker(owner).failed(time.monotonic())
+            if is_waiting:
+                self._fail(futures, BusyError(f"all {self._options.connections} connections were in use"))
+                return
+            self._breaker(owner).failed(self._clock())
             if self._map is not None and owner is not None:
                 self._map.failed(owner)
             self._fail(futures, error)
@@ -175,6 +196,9 @@ class AsyncTransport:
         if not isinstance(self._client, redis.asyncio.RedisCluster) or self._map is not None:
             return
         await self._client.initialize()
+        if self._map is not None:
+            # Of the calls that came first, another one was quicker; 16,384 slots take milliseconds.
+            return
         nodes = self._client.nodes_manager.slots_cache
         slots = [(slot, (str(at[0].host), int(at[0].port))) for slot, at in nodes.items()]
         self._map = ClusterMap(slots, [(str(node.host), int(node.port)) for node in self._client.get_nodes()])
@@ -182,8 +206,16 @@ class AsyncTransport:
     async def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
         at = owner if self._map is None or owner is None else self._map.ask(owner)
         is_asking = False
-        for _ in range(REDIRECTS_MAX):
-            connection = await self._take(at)
+        for tries_left in reversed(range(REDIRECTS_MAX)):
+            try:
+                connection = await self._take(at)
+            except OUTAGE:
+                if self._map is None or owner is None or not tries_left:
+                    raise
+                # Nothing was sent, so this is not a replay: another node knows who has the slot now, or has it.
+                self._map.failed(owner)
+                at, is_asking = self._map.ask(owner), False
+                continue
             try:
                 reply = await _exchange(connection, command, is_asking=is_asking)
             except AskError as redirect:
@@ -200,6 +232,8 @@ class AsyncTransport:
             else:
                 self._give(at, connection)
                 if self._map is not None and at is not None:
+                    if at != owner and not is_asking:
+                        self._map.moved(key_slot(command[2]), at)
                     self._map.answered(at)
                 return reply
         raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times; its nodes do not agree on its slots")

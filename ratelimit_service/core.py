@@ -10,8 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from redis.exceptions import RedisError
-
 from ratelimit_service.decision import Decision
 from ratelimit_service.denial_cache import Denial
 from ratelimit_service.errors import UsageError
@@ -28,8 +26,6 @@ from ratelimit_service.script import NUMBER, Op, pack_request
 
 log = logging.getLogger(__name__)
 
-OUTAGE = (RedisError, OSError)
-"""What a round trip may raise; every one of these becomes a degraded decision."""
 _LOG_EVERY_S = 10.0
 
 

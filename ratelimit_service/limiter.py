@@ -13,7 +13,7 @@ from typing import ParamSpec, Self, TypeVar
 import redis
 
 from ratelimit_service.batching import groups, join, split
-from ratelimit_service.core import OUTAGE, Call, Core
+from ratelimit_service.core import Call, Core
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError
 from ratelimit_service.keys import Key
@@ -23,7 +23,7 @@ from ratelimit_service.policy import PolicySet
 from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import Op
 from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
-from ratelimit_service.transport import Transport
+from ratelimit_service.transport import OUTAGE, Transport
 from ratelimit_service.waiting import Waiter
 
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ class Limiter:
         client: any redis-py client (single server, Sentinel, cluster): its settings are used, not its connections.
         policies: what it decides by; `install` replaces them.
         options: deadlines, caches and the like.
-        clock: monotonic seconds.
+        clock: monotonic seconds, for remembered denials, leases and the circuit breaker.
 
     Raises:
         PolicyError: a policy's keys would span the client's cluster's slots.
@@ -54,7 +54,7 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         options = options or Options()
-        self._transport = Transport(client, options)
+        self._transport = Transport(client, options, clock)
         self._core = Core(
             policies,
             options,

@@ -36,14 +36,17 @@ _UNITS_US = {
     "w": 604_800_000_000,
 }
 _UNIT = r"(?P<unit>ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)"
-_DURATION = rf"(?P<times>\d+(?:\.\d+)?)?\s*{_UNIT}"
+# No longer than any number that a limit can have, so that none is too long to be read.
+_COUNT = r"\d(?:_?\d){0,17}"
+_DURATION = rf"(?P<times>\d{{1,12}}(?:\.\d{{1,12}})?)?\s*{_UNIT}"
 _PART = r"[A-Za-z][A-Za-z0-9_]*"
 _PER = rf"(?:\s+per\s+(?P<per>{_PART}(?:\s*\+\s*{_PART})*))?"
 _RATE = re.compile(
-    rf"\s*(?P<quantity>[\d_]+)\s*/\s*{_DURATION}(?:\s+burst\s+(?P<burst>[\d_]+))?"
-    rf"(?:\s+(?P<algorithm>gcra|sliding|fixed|log))?{_PER}\s*"
+    rf"\s*(?P<quantity>{_COUNT})\s*/\s*{_DURATION}(?:\s+burst\s+(?P<burst>{_COUNT}))?"
+    rf"(?:\s+(?P<algorithm>gcra|sliding|fixed|log))?{_PER}\s*",
+    re.ASCII,
 )
-_IN_FLIGHT = re.compile(rf"\s*(?P<quantity>[\d_]+)\s+in\s+flight(?:\s+lease\s+{_DURATION})?{_PER}\s*")
+_IN_FLIGHT = re.compile(rf"\s*(?P<quantity>{_COUNT})\s+in\s+flight(?:\s+lease\s+{_DURATION})?{_PER}\s*", re.ASCII)
 _DEFAULT_LEASE_US = 30_000_000
 
 

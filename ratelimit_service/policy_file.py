@@ -153,7 +153,7 @@ class _Reader:
 def _read_toml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         match = _TOML_LINE.search(str(error))
         raise PolicyFileError(source, int(match[1]) if match else text.count("\n") + 1, str(error)) from error
     return document, _toml_lines(text)
@@ -184,22 +184,25 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise PolicyFileError(source, mark.line + 1 if mark else None, str(error.problem)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A ValueError is a date that does not exist.
         raise PolicyFileError(source, None, str(error)) from error
     lines: dict[Place, int] = {}
-    _yaml_lines(node, (), lines)
+    _yaml_lines(node, (), lines, set())
     return document if document is not None else {}, lines
 
 
-def _yaml_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> None:
-    if node is None:
+def _yaml_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int], seen: set[int]) -> None:
+    # An anchored part is gone through once, however often (and from wherever, even itself) it is referred to.
+    if node is None or id(node) in seen:
         return
+    seen.add(id(node))
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             at = (*place, str(key.value))
             lines[at] = key.start_mark.line + 1
-            _yaml_lines(value, at, lines)
+            _yaml_lines(value, at, lines, seen)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            _yaml_lines(item, (*place, str(number)), lines)
+            _yaml_lines(item, (*place, str(number)), lines, seen)

@@ -79,7 +79,8 @@ class RedisSource:
         document = self._client.hget(self._key, "document")
         if document is None:
             raise PolicyFileError(f"Redis key {self._key}", None, "no policies are published there")
-        text = document.decode() if isinstance(document, bytes) else document
+        # What is no UTF-8 was not published by us; it is refused as text that can't be read, or as an unknown name.
+        text = document.decode(errors="replace") if isinstance(document, bytes) else document
         return parse_policies(text, source=f"Redis key {self._key}", is_toml=False)
 
 
@@ -155,7 +156,11 @@ class PolicyWatcher:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval_s):
-            self.poll()
+            try:
+                self.poll()
+            except Exception:
+                # Whatever it was, the next change must still be seen.
+                log.exception("could not look for changed policies; those in force stay")
 
     def stop(self) -> None:
         """Stop looking."""

@@ -76,10 +76,12 @@ def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: floa
     settings = connection_settings(pool.connection_kwargs, **limits)
     if isinstance(pool, SentinelConnectionPool | AsyncSentinelPool):
         sentinels = [node.connection_pool.connection_kwargs for node in pool.sentinel_manager.sentinels]
+        # One that does not answer must leave the others time before the deadline.
+        share_s = deadline_s / (len(sentinels) + 1)
         manager: Any = (AsyncSentinel if is_async else Sentinel)([], pool.sentinel_manager.min_other_sentinels)
         manager.sentinels = [
             (redis.asyncio.Redis if is_async else redis.Redis)(
-                host=node["host"], port=node["port"], **_client_settings(node, deadline_s, retry)
+                host=node["host"], port=node["port"], **_client_settings(node, share_s, retry)
             )
             for node in sentinels
         ]
@@ -92,10 +94,10 @@ def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: floa
     return lambda: pool.connection_class(**address, **settings)
 
 
-def _client_settings(of_client: Mapping[str, Any], deadline_s: float, retry: Any) -> dict[str, Any]:
+def _client_settings(of_client: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
     kept = ("username", "password", "ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
     settings = {name: of_client[name] for name in kept if of_client.get(name) is not None}
-    return settings | {"socket_timeout": deadline_s, "socket_connect_timeout": deadline_s, "retry": retry}
+    return settings | {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
 
 
 def is_cluster(client: Any) -> bool:

@@ -6,7 +6,8 @@ from ratelimit_service.core import Call
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import UsageError
 
-SLOT_ID_BYTES = 16
+SLOT_ID_BYTES = 6
+"""Random ones: as many as the script keeps in an integer beside the lease's end (lua/slots.lua)."""
 
 
 def read_slot_id(text: str) -> bytes:

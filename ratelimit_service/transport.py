@@ -22,6 +22,8 @@ from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
 from ratelimit_service.script import SHA, TEXT
 
+OUTAGE = (RedisError, OSError)
+"""What a round trip may raise; every one of these becomes a degraded decision."""
 REDIRECTS_MAX = 5
 _STALE_S = 1.0
 _LEAST_S = 0.001
@@ -140,10 +142,17 @@ class Transport:
     Args:
         client: any sync redis-py client.
         options: deadline, connections, breaker.
+        clock: monotonic seconds, for the breakers; deadlines are the sockets' and can't be moved.
     """
 
-    def __init__(self, client: redis.Redis | redis.RedisCluster, options: Options) -> None:
+    def __init__(
+        self,
+        client: redis.Redis | redis.RedisCluster,
+        options: Options,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._options = options
+        self._clock = clock
         self._stashes: dict[Address | None, ConnectionStash] = {}
         self._breakers: dict[Address | None, Breaker] = {}
         self._lock = threading.Lock()
@@ -185,14 +194,14 @@ class Transport:
         """
         owner = self._map.owner(keys[0]) if self._map is not None else None
         breaker = self._breakers.get(owner) or self._breakers.setdefault(owner, self._breaker())
-        if breaker.is_open and not breaker.allows(time.monotonic()):
+        if breaker.is_open and not breaker.allows(self._clock()):
             raise CircuitOpenError("the circuit breaker is open")
         try:
             reply = self._send(owner, (SHA, len(keys), *keys, *requests))
         except BusyError:
             raise
         except BaseException:
-            breaker.failed(time.monotonic())
+            breaker.failed(self._clock())
             if self._map is not None and owner is not None:
                 self._map.failed(owner)
             raise
@@ -203,9 +212,17 @@ class Transport:
         at = owner if self._map is None or owner is None else self._map.ask(owner)
         is_asking = False
         until_s = time.monotonic() + self._options.deadline_s
-        for _ in range(REDIRECTS_MAX):
+        for tries_left in reversed(range(REDIRECTS_MAX)):
             stash = self._stashes.get(at) or self._stash(at)
-            connection = stash.take(until_s)
+            try:
+                connection = stash.take(until_s)
+            except OUTAGE as error:
+                if self._map is None or owner is None or not tries_left or isinstance(error, BusyError):
+                    raise
+                # Nothing was sent, so this is not a replay: another node knows who has the slot now, or has it.
+                self._map.failed(owner)
+                at, is_asking = self._map.ask(owner), False
+                continue
             try:
                 reply = _exchange(connection, command, until_s - time.monotonic(), is_asking=is_asking)
             except AskError as redirect:
@@ -222,6 +239,8 @@ class Transport:
             else:
                 stash.give(connection)
                 if self._map is not None and at is not None:
+                    if at != owner and not is_asking:
+                        self._map.moved(key_slot(command[2]), at)
                     self._map.answered(at)
                 return reply
         raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times; its nodes do not agree on its slots")

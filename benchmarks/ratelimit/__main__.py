@@ -25,7 +25,8 @@ def main() -> int:
     wanted = _arguments()
     quick = wanted.quick
     effort = Effort(rounds=15, moment_s=0.02) if quick else Effort(rounds=45, moment_s=0.05)
-    keys = 100_000 if quick else 1_000_000
+    # An eighth of the keys in an eighth of the table: Redis's own tables take the same share of both.
+    keys = 125_000 if quick else 1_000_000
     report = Report("ratelimit", settings={"rounds": effort.rounds, "moment_s": effort.moment_s, "keys": keys})
     report.versions.update({peer: metadata.version(peer) for peer in _PEERS})
     with redis_server() as port:
@@ -50,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
     parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/ratelimit.json)")
     quick = os.environ.get("QUICK") == "1"
-    parser.add_argument("--quick", action="store_true", default=quick, help="few rounds, 100,000 keys (QUICK=1)")
+    parser.add_argument("--quick", action="store_true", default=quick, help="few rounds, 125,000 keys (QUICK=1)")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
     wanted = parser.parse_args()
     wanted.only = wanted.only.split(",")

@@ -64,14 +64,13 @@ class Authenticator:
         return _identity_of_key(known[0])
 
     async def identify(
-        self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
+        self, found: Identity | SalespulseError | None, credentials: Callable[[], tuple[str | None, str | None]]
     ) -> Identity:
         """Give who asks, if the role may read the dashboard. The tenant need not have any figures yet.
 
         Args:
             found: what `identify_at_once` gave or raised.
-            authorization: the header.
-            api_key: the header `X-API-Key`.
+            credentials: gives the headers `Authorization` and `X-API-Key`; asked only where the database has to be.
 
         Raises:
             UnauthenticatedError: see `identify_at_once`.
@@ -80,27 +79,26 @@ class Authenticator:
         """
         if isinstance(found, SalespulseError):
             raise found
-        identity = found or await self._identify_key(_credential(authorization, api_key))
+        identity = found or await self._identify_key(_credential(*credentials()))
         if identity.role not in self._roles:
             raise ForbiddenError(f"the role must be one of {', '.join(sorted(self._roles))}")
         return identity
 
     async def authenticate(
-        self, found: Identity | SalespulseError | None, authorization: str | None, api_key: str | None
+        self, found: Identity | SalespulseError | None, credentials: Callable[[], tuple[str | None, str | None]]
     ) -> Caller:
         """Give who asks and which tenant's rows the answer may hold.
 
         Args:
             found: what `identify_at_once` gave or raised.
-            authorization: the header.
-            api_key: the header `X-API-Key`.
+            credentials: gives the headers `Authorization` and `X-API-Key`; asked only where nothing was found.
 
         Raises:
             UnauthenticatedError: see `identify_at_once`.
             ForbiddenError: the role may not read the dashboard, or the tenant is not known.
             NotReadyError: see `identify_at_once`.
         """
-        identity = await self.identify(found, authorization, api_key)
+        identity = await self.identify(found, credentials)
         tenant_key = await self._tenant_key(identity.tenant_id)
         if tenant_key is None:
             raise ForbiddenError("the credential's tenant is not known here (yet: it appears with its first refresh)")

@@ -46,7 +46,7 @@ class JobFilter(BaseModel):
     )
     limit: int = Field(50, ge=1, le=200, description="Jobs in the answer.")
     before: str | None = Field(
-        None, min_length=1, max_length=200, description="Where to go on: `next` of the page before."
+        None, pattern=r"^[!-~]{1,200}$", description="Where to go on: `next` of the page before."
     )
 
 

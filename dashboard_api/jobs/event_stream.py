@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dashboard_api.jobs.feed import Watch
+from dashboard_api.jobs.tasks import end_tasks
 
 MEDIA_TYPE = "text/event-stream"
 # How long a client may leave what was sent unread, while there is more to send.
@@ -58,9 +59,7 @@ class EventStream(Response):
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
             await self._texts.aclose()
         if not writing.cancelled():
             error = writing.exception()

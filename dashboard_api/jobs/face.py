@@ -18,6 +18,7 @@ from dashboard_api.jobs.feed import Feed
 from dashboard_api.jobs.links import LinkSigner
 from dashboard_api.jobs.metrics import JobMetrics
 from dashboard_api.jobs.slots import StreamSlots
+from dashboard_api.jobs.tasks import end_tasks
 from ratelimit_service.jobs import AsyncJobStore
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,7 @@ class JobFace:
             yield
         finally:
             self.feed.close()
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await end_tasks([reading])
             await self.store.aclose()
 
     def state(self) -> dict[str, Any]:
@@ -71,13 +70,14 @@ def make_job_face(settings: Settings, registry: CollectorRegistry) -> JobFace:
     """
     # Its address alone is used: the store has connections of its own, which give up in time.
     store = AsyncJobStore(redis.asyncio.from_url(settings.url("redis_url")))
-    metrics = JobMetrics(store)
+    slots = StreamSlots()
+    metrics = JobMetrics(store, slots)
     registry.register(metrics)
     return JobFace(
         settings=settings,
         store=store,
         feed=Feed(store),
-        slots=StreamSlots(),
+        slots=slots,
         links=LinkSigner(_link_key(settings)),
         metrics=metrics,
     )

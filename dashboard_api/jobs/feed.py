@@ -161,11 +161,14 @@ class Feed:
         events = await self._store.feed(self._position or "$", block_ms=_BLOCK_MS, limit=_BATCH)
         for event in events:
             self._position = event.feed_id
-            of_job, of_tenant = self._of_job.get(event.job_id), self._of_tenant.get(event.tenant)
-            if of_job or of_tenant:
-                told = tell(event)
-                for watch in (*(of_job or ()), *(of_tenant or ())):
-                    watch.put(told)
+            self._deliver(event)
+
+    def _deliver(self, event: JobEvent) -> None:
+        of_job, of_tenant = self._of_job.get(event.job_id), self._of_tenant.get(event.tenant)
+        if of_job or of_tenant:
+            told = tell(event)
+            for watch in (*(of_job or ()), *(of_tenant or ())):
+                watch.put(told)
 
     def _watches(self) -> Iterable[Watch]:
         return [watch for group in (self._of_job, self._of_tenant) for watches in group.values() for watch in watches]

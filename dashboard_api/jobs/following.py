@@ -38,18 +38,15 @@ async def follow(
                     if is_ending(event):
                         return
         news = await watch.next(beat_s)
-        must_look = not news
         if news == []:
             yield None
-        for told in news or ():
-            if told.event.seq > seen + 1:
-                must_look = True
-                break
-            if told.event.seq == seen + 1:
-                seen = told.event.seq
-                yield told
-                if is_ending(told.event):
-                    return
+        in_order = _in_order(news or [], seen)
+        must_look = not news or any(told.event.seq > seen + len(in_order) for told in news)
+        for told in in_order:
+            seen = told.event.seq
+            yield told
+            if is_ending(told.event):
+                return
 
 
 async def settle(store: AsyncJobStore, feed: Feed, job: Job, *, within_s: float) -> Job:
@@ -72,6 +69,12 @@ async def settle(store: AsyncJobStore, feed: Feed, job: Job, *, within_s: float)
 def is_ending(event: JobEvent) -> bool:
     """Whether nothing comes after an event."""
     return event.type == "state" and event.state in ENDED
+
+
+def _in_order(news: list[Told], seen: int) -> list[Told]:
+    # Without what is known already, up to the first that is missing.
+    fresh = (told for told in news if told.event.seq > seen)
+    return [told for seq, told in enumerate(fresh, seen + 1) if told.event.seq == seq]
 
 
 async def _known(store: AsyncJobStore, job_id: str, after_seq: int) -> AsyncIterator[JobEvent]:

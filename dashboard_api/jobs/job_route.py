@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from dashboard_api.auth import Identity
-from dashboard_api.credentials import identity_or_refusal
+from dashboard_api.credentials import credentials_of, identity_or_refusal
 from dashboard_api.report_route import read_filter
 from dashboard_api.services import services_of
 
@@ -18,10 +18,8 @@ async def find_identity(request: Request) -> Identity:
     Raises:
         ProblemError: see `Authenticator.identify`.
     """
-    headers = request.headers
-    identity = await services_of(request).authenticator.identify(
-        identity_or_refusal(request.scope), headers.get("authorization"), headers.get("x-api-key")
-    )
+    authenticator = services_of(request).authenticator
+    identity = await authenticator.identify(identity_or_refusal(request.scope), lambda: credentials_of(request.scope))
     request.state.subject = identity.subject
     return identity
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from connect import SalespulseError
 from dashboard_api.auth import Identity
+from dashboard_api.credentials import credentials_of
 from dashboard_api.jobs.feed import Watch
 from dashboard_api.jobs.following import follow
 from dashboard_api.services import services_of
@@ -47,10 +48,9 @@ async def _may_go_on(request: Request, identity: Identity) -> bool:
     """Whether the credential still holds: a token until it expires, a key as long as it is not revoked."""
     if time.time() < identity.expires_at:
         return True
-    authenticator, headers = services_of(request).authenticator, request.headers
-    given = headers.get("authorization"), headers.get("x-api-key")
+    authenticator, given = services_of(request).authenticator, credentials_of(request.scope)
     try:
-        again = await authenticator.identify(await authenticator.identify_at_once(*given), *given)
+        again = await authenticator.identify(await authenticator.identify_at_once(*given), lambda: given)
     except SalespulseError:
         return False
     return (again.tenant_id, again.subject) == (identity.tenant_id, identity.subject)

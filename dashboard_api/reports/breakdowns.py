@@ -3,7 +3,7 @@
 from typing import Any
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports.reader import Reader, Row
+from dashboard_api.reports.reader import Reader
 from dashboard_api.reports.report import Report
 
 GROUP_COLUMNS = (
@@ -28,16 +28,6 @@ _PAYMENT = (
 _CELL = ("weekday", "hour", "sale_count", "units", "net_amount")
 
 
-async def payments_of(reader: Reader) -> list[Row]:
-    """Payment methods, the greatest amount received first."""
-    return await reader.rows("payments")
-
-
-async def cells_of(reader: Reader) -> list[Row]:
-    """Weekday (1 is Monday) and hour, local to each store, where anything was sold or returned."""
-    return await reader.rows("weekday_hours")
-
-
 async def _groups(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
     return {**reader.scope(), "product_groups": await reader.rows("product_groups")}
@@ -45,12 +35,12 @@ async def _groups(reader: Reader, asked: Filter) -> dict[str, Any]:
 
 async def _payments(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "payments": await payments_of(reader)}
+    return {**reader.scope(), "payments": await reader.rows("payments")}
 
 
 async def _heatmap(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "cells": await cells_of(reader)}
+    return {**reader.scope(), "cells": await reader.rows("weekday_hours")}
 
 
 PRODUCT_GROUPS = Report("product-groups", "product_groups", GROUP_COLUMNS, _groups)

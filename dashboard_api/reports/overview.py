@@ -3,21 +3,21 @@
 from typing import Any
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports.breakdowns import GROUP_COLUMNS, cells_of, payments_of
-from dashboard_api.reports.rankings import PRODUCT_COLUMNS, stores_of
+from dashboard_api.reports.breakdowns import GROUP_COLUMNS
+from dashboard_api.reports.rankings import PRODUCT_COLUMNS, STORE_COLUMNS, ask_ranked
 from dashboard_api.reports.reader import Reader, Row
 from dashboard_api.reports.report import Report
-from dashboard_api.reports.summary import totals_of
-from dashboard_api.reports.trend import points_of, suited
+from dashboard_api.reports.summary import ask_totals
+from dashboard_api.reports.trend import ask_points, suited
 
 _STORES_SHOWN = 100
 
 
-async def _product_sections(reader: Reader) -> dict[str, list[Row]]:
+def _product_sections(rows: list[Row]) -> dict[str, list[Row]]:
     # Products are by far the most rows, so they are read once for the three lists.
     columns = {"products": PRODUCT_COLUMNS, "returned_products": PRODUCT_COLUMNS, "product_groups": GROUP_COLUMNS}
     sections: dict[str, list[Row]] = {name: [] for name in columns}
-    for row in await reader.rows("product_sections"):
+    for row in rows:
         name = row["section"]
         sections[name].append({column: row[column] for column in columns[name]})
     return sections
@@ -26,21 +26,25 @@ async def _product_sections(reader: Reader) -> dict[str, list[Row]]:
 async def _build(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
     granularity = suited(reader.period)
-    tenant = await reader.rows("tenant")
-    sections = await _product_sections(reader)
+    tenants, store_names = await reader.ask("tenant"), await reader.ask("store_names")
+    totals, points = await ask_totals(reader), await ask_points(reader, granularity)
+    sections = await reader.ask("product_sections")
+    payments, cells = await reader.ask("payments"), await reader.ask("weekday_hours")
+    stores = await ask_ranked(reader, "stores", STORE_COLUMNS, limit=_STORES_SHOWN)
+    tenant = await tenants()
     return {
         **reader.scope(),
         "tenant": tenant[0]["name"] if tenant else None,
         "first_date": reader.first_date,
         "last_date": reader.last_date,
-        "store_names": await reader.rows("store_names"),
-        **await totals_of(reader),
+        "store_names": await store_names(),
+        **await totals(),
         "granularity": granularity.value,
-        "points": await points_of(reader, granularity),
-        **sections,
-        "payments": await payments_of(reader),
-        "cells": await cells_of(reader),
-        "stores": await stores_of(reader, limit=_STORES_SHOWN),
+        "points": await points(),
+        **_product_sections(await sections()),
+        "payments": await payments(),
+        "cells": await cells(),
+        "stores": (await stores())[0],
     }
 
 

@@ -3,7 +3,7 @@
 from typing import Any, LiteralString
 
 from dashboard_api.filters import CustomerFilter, PageFilter, ProductFilter
-from dashboard_api.reports.reader import Reader, Row
+from dashboard_api.reports.reader import Later, Reader, Row
 from dashboard_api.reports.report import Report
 
 PRODUCT_COLUMNS = (
@@ -21,7 +21,7 @@ PRODUCT_COLUMNS = (
     "previous_net_amount",
 )
 _CUSTOMER = ("customer_id", "name", "sale_count", "units", "refund_amount", "net_amount", "previous_net_amount")
-_STORE = (
+STORE_COLUMNS = (
     "store_id",
     "name",
     "time_zone",
@@ -36,7 +36,7 @@ _STORE = (
 )
 
 
-async def ranked(
+async def ask_ranked(
     reader: Reader,
     statement: LiteralString,
     columns: tuple[str, ...],
@@ -44,15 +44,15 @@ async def ranked(
     limit: int,
     offset: int = 0,
     sort: str = "net",
-) -> tuple[list[Row], int]:
-    """A page of rows, and how many rows there are in all (0 past the end)."""
-    rows = await reader.rows(statement, sort=sort, row_limit=limit, row_offset=offset)
-    return [{name: row[name] for name in columns} for row in rows], rows[0]["total_rows"] if rows else 0
+) -> Later[tuple[list[Row], int]]:
+    """Ask for a page of rows, and for how many rows there are in all (0 past the end)."""
+    asked = await reader.ask(statement, sort=sort, row_limit=limit, row_offset=offset)
 
+    async def ranked() -> tuple[list[Row], int]:
+        rows = await asked()
+        return [{name: row[name] for name in columns} for row in rows], rows[0]["total_rows"] if rows else 0
 
-async def stores_of(reader: Reader, *, limit: int) -> list[Row]:
-    """The first stores by net."""
-    return (await ranked(reader, "stores", _STORE, limit=limit))[0]
+    return ranked
 
 
 def _page(rows: list[Row], total: int, asked: PageFilter) -> dict[str, Any]:
@@ -67,23 +67,26 @@ def _page(rows: list[Row], total: int, asked: PageFilter) -> dict[str, Any]:
 
 async def _products(reader: Reader, asked: ProductFilter) -> dict[str, Any]:
     sort = asked.sort.value
-    rows, total = await ranked(
+    ranked = await ask_ranked(
         reader, "top_products", PRODUCT_COLUMNS, limit=asked.limit, offset=asked.offset, sort=sort
     )
+    rows, total = await ranked()
     return {**reader.scope(), "sort": sort, "page": _page(rows, total, asked), "products": rows}
 
 
 async def _customers(reader: Reader, asked: CustomerFilter) -> dict[str, Any]:
     sort = asked.sort.value
-    rows, total = await ranked(reader, "top_customers", _CUSTOMER, limit=asked.limit, offset=asked.offset, sort=sort)
+    ranked = await ask_ranked(reader, "top_customers", _CUSTOMER, limit=asked.limit, offset=asked.offset, sort=sort)
+    rows, total = await ranked()
     return {**reader.scope(), "sort": sort, "page": _page(rows, total, asked), "customers": rows}
 
 
 async def _stores(reader: Reader, asked: PageFilter) -> dict[str, Any]:
-    rows, total = await ranked(reader, "stores", _STORE, limit=asked.limit, offset=asked.offset)
+    ranked = await ask_ranked(reader, "stores", STORE_COLUMNS, limit=asked.limit, offset=asked.offset)
+    rows, total = await ranked()
     return {**reader.scope(), "page": _page(rows, total, asked), "stores": rows}
 
 
 TOP_PRODUCTS = Report("top-products", "products", PRODUCT_COLUMNS, _products)
 TOP_CUSTOMERS = Report("top-customers", "customers", _CUSTOMER, _customers)
-STORES = Report("stores", "stores", _STORE, _stores)
+STORES = Report("stores", "stores", STORE_COLUMNS, _stores)

@@ -1,8 +1,10 @@
 """Read figures for one question: within one read-only transaction, for one tenant, over one period."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, LiteralString
+from functools import cached_property
+from typing import Any, LiteralString, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection
 
@@ -12,6 +14,9 @@ from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, FIRST_DATE, Period
 from dbsql import query
 
 Row = dict[str, Any]
+T = TypeVar("T")
+# What was asked for already, and is waited for when called.
+Later: TypeAlias = Callable[[], Awaitable[T]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,14 +46,25 @@ class Reader:
 
     async def rows(self, statement: LiteralString, **parameters: object) -> list[Row]:
         """Run a statement of `dbsql/queries/dashboard.sql` over tenant, stores and period; give its rows."""
-        given = {
+        return await (await self.ask(statement, **parameters))()
+
+    async def ask(self, statement: LiteralString, **parameters: object) -> Later[list[Row]]:
+        """Send a statement; give what waits for its rows.
+
+        In pipeline mode all that is asked before the first wait goes to the server together: one round trip, and half of the
+        process's own time for each.
+        """
+        given = {**self._parameters, **parameters}
+        return (await self.connection.execute(query(f"dashboard.{statement}"), given)).fetchall
+
+    @cached_property
+    def _parameters(self) -> dict[str, object]:
+        return {
             "tenant_key": self.tenant_key,
             "store_keys": self.store_keys,
             **self.period.parameters(),
             **self.period.piece_parameters(),
-            **parameters,
         }
-        return await (await self.connection.execute(query(f"dashboard.{statement}"), given)).fetchall()
 
     def scope(self) -> dict[str, Any]:
         """What every answer says first: over which dates it is."""
@@ -63,21 +79,19 @@ async def open_reader(connection: AsyncConnection[Row], tenant_key: int, asked: 
         StoreNotFoundError: the tenant has no store of that id.
         ParameterError: the one date that was given makes too long a period.
     """
-    parameters = {"tenant_key": tenant_key}
-    versions = await (await connection.execute(query("dashboard.versions"), parameters)).fetchone()
-    if versions is None:
+    parameters = {"tenant_key": tenant_key, "store_ids": list(asked.store)}
+    opening = await (await connection.execute(query("dashboard.opening"), parameters)).fetchone()
+    if opening is None:
         raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
-    bounds = await (await connection.execute(query("dashboard.first_and_last_date"), parameters)).fetchone()
-    first_date, last_date = (bounds["first_date"], bounds["last_date"]) if bounds else (None, None)
     return Reader(
         connection=connection,
         tenant_key=tenant_key,
-        period=resolve_period(asked, last_date or datetime.now(UTC).date()),
-        store_keys=await _store_keys(connection, tenant_key, asked.store),
-        first_date=first_date,
-        last_date=last_date,
-        as_of=versions["as_of"],
-        changed_at=versions["changed_at"] or EPOCH,
+        period=resolve_period(asked, opening["last_date"] or datetime.now(UTC).date()),
+        store_keys=_store_keys(asked.store, opening["store_keys"] or {}) if asked.store else None,
+        first_date=opening["first_date"],
+        last_date=opening["last_date"],
+        as_of=opening["as_of"],
+        changed_at=opening["changed_at"] or EPOCH,
     )
 
 
@@ -96,16 +110,7 @@ def resolve_period(asked: Filter, last_date: date) -> Period:
     return Period(from_date, to_date)
 
 
-async def _store_keys(
-    connection: AsyncConnection[Row], tenant_key: int, store_ids: tuple[str, ...]
-) -> list[int] | None:
-    if not store_ids:
-        return None
-    wanted = {"tenant_key": tenant_key, "store_ids": list(store_ids)}
-    found = {
-        row["store_id"]: row["store_key"]
-        for row in await (await connection.execute(query("dashboard.store_keys"), wanted)).fetchall()
-    }
+def _store_keys(store_ids: tuple[str, ...], found: dict[str, int]) -> list[int]:
     for store_id in store_ids:
         if store_id not in found:
             raise StoreNotFoundError(f"no store {store_id!r}")

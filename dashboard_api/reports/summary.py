@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboard_api.filters import Filter
 from dashboard_api.money import ZERO, average, change, ratio
-from dashboard_api.reports.reader import Reader, Row
+from dashboard_api.reports.reader import Later, Reader, Row
 from dashboard_api.reports.report import Report
 
 COUNTS = ("sale_count", "return_count")
@@ -24,14 +24,22 @@ _NOTHING: dict[str, int | Decimal] = {**dict.fromkeys(COUNTS, 0), **dict.fromkey
 _CHANGES = ("sale_count", "units", "gross_amount", "refund_amount", "net_amount", "margin_amount", "unique_customers")
 
 
-async def totals_of(reader: Reader) -> dict[str, Any]:
-    """Totals of both periods and how they changed.
+async def ask_totals(reader: Reader) -> Later[dict[str, Any]]:
+    """Ask for the totals of both periods and how they changed.
 
     Gross is what was charged before discounts; net is gross less discount less refunds; margin is net less cost. The average
     order value is (gross - discount) / sales, the return rate refunds / (gross - discount), the margin rate margin / net.
     """
-    sums = {row["is_current"]: row for row in await reader.rows("store_totals")}
-    customers = {row["is_current"]: row for row in await reader.rows("customer_counts")}
+    sums, customers = await reader.ask("store_totals"), await reader.ask("customer_counts")
+
+    async def totals() -> dict[str, Any]:
+        return _compare(await sums(), await customers())
+
+    return totals
+
+
+def _compare(sum_rows: list[Row], customer_rows: list[Row]) -> dict[str, Any]:
+    sums, customers = ({row["is_current"]: row for row in rows} for rows in (sum_rows, customer_rows))
     current, previous = (_totals(sums.get(is_current), customers.get(is_current)) for is_current in (True, False))
     changes = {name: change(current[name], previous[name]) for name in _CHANGES}
     for name in ("average_order_value", "return_rate", "margin_rate"):
@@ -55,10 +63,10 @@ def _totals(sums: Row | None, customers: Row | None) -> dict[str, Any]:
 
 async def _build(reader: Reader, asked: Filter) -> dict[str, Any]:
     del asked
-    totals = await totals_of(reader)
-    found = {row["business_date"]: row for row in await reader.rows("days")}
+    totals, rows = await ask_totals(reader), await reader.ask("days")
+    found = {row["business_date"]: row for row in await rows()}
     days = [{"date": day, **{name: found.get(day, _NOTHING)[name] for name in _NOTHING}} for day in reader.period.dates]
-    return {**reader.scope(), **totals, "days": days}
+    return {**reader.scope(), **await totals(), "days": days}
 
 
 SALES_SUMMARY = Report("sales-summary", "days", ("date", *_NOTHING), _build)

@@ -9,7 +9,7 @@ from dashboard_api.errors import ParameterError
 from dashboard_api.filters import Granularity, TrendFilter
 from dashboard_api.money import ZERO
 from dashboard_api.period import Period
-from dashboard_api.reports.reader import Reader, Row
+from dashboard_api.reports.reader import Later, Reader, Row
 from dashboard_api.reports.report import Report
 
 HOURLY_DAYS_MAX = 31
@@ -23,8 +23,8 @@ _START_OF: dict[Granularity, Callable[[date], date]] = {
 Point = dict[str, int | Decimal]
 
 
-async def points_of(reader: Reader, granularity: Granularity) -> list[dict[str, Any]]:
-    """Every point of the period, those without sales too, with the previous period's net and sales beside it.
+async def ask_points(reader: Reader, granularity: Granularity) -> Later[list[dict[str, Any]]]:
+    """Ask for every point of the period, those without sales too, with the previous period's net and sales beside it.
 
     A date of the previous period is counted at the date as many days later as the period is long, so that both have the same
     points.
@@ -36,13 +36,21 @@ async def points_of(reader: Reader, granularity: Granularity) -> list[dict[str, 
     if granularity is Granularity.HOUR:
         if period.days > HOURLY_DAYS_MAX:
             raise ParameterError("granularity", f"`hour` is for {HOURLY_DAYS_MAX} days at most, not {period.days}")
-        rows = await reader.rows("hours")
-        starts = [datetime.combine(day, time(hour)).isoformat() for day in period.dates for hour in range(24)]
-        return _points(period, starts, rows, _hour_of)
+        hours = await reader.ask("hours")
+
+        async def hourly() -> list[dict[str, Any]]:
+            starts = [datetime.combine(day, time(hour)).isoformat() for day in period.dates for hour in range(24)]
+            return _points(period, starts, await hours(), _hour_of)
+
+        return hourly
     start_of = _START_OF[granularity]
-    rows = await reader.rows("days", from_date=period.previous.first)
-    starts = list(dict.fromkeys(_start(period, day, start_of) for day in period.dates))
-    return _points(period, starts, rows, lambda _, day: _start(period, day, start_of))
+    days = await reader.ask("days", from_date=period.previous.first)
+
+    async def points() -> list[dict[str, Any]]:
+        starts = list(dict.fromkeys(_start(period, day, start_of) for day in period.dates))
+        return _points(period, starts, await days(), lambda _, day: _start(period, day, start_of))
+
+    return points
 
 
 def suited(period: Period) -> Granularity:
@@ -91,8 +99,8 @@ def _add(point: Point, row: Row) -> None:
 
 
 async def _build(reader: Reader, asked: TrendFilter) -> dict[str, Any]:
-    points = await points_of(reader, asked.granularity)
-    return {**reader.scope(), "granularity": asked.granularity.value, "points": points}
+    points = await ask_points(reader, asked.granularity)
+    return {**reader.scope(), "granularity": asked.granularity.value, "points": await points()}
 
 
 TREND = Report("trend", "points", ("start", *_MEASURES, "previous_net_amount", "previous_sale_count"), _build)

@@ -34,12 +34,28 @@ SELECT
     k.role
 FROM salespulse.api_key_identity(%(key_hash)s) AS k;
 
--- name: versions
--- The tenant's version and the moment reflected, in the snapshot of the figures themselves.
+-- name: opening
+-- The first statement of every report, in the snapshot of its figures: what moment they reflect, the tenant's version, the dates
+-- that have figures, and the keys of the wanted stores by their natural key (one that is not this tenant's is left out). A sale
+-- dated in the future by mistake does not move the default period there. No row before the first refresh.
 SELECT
     s.as_of,
-    (SELECT v.changed_at FROM salespulse.tenant_version AS v WHERE v.tenant_key = %(tenant_key)s) AS changed_at
-FROM salespulse.refresh_state AS s;
+    (SELECT v.changed_at FROM salespulse.tenant_version AS v WHERE v.tenant_key = %(tenant_key)s) AS changed_at,
+    f.first_date,
+    f.last_date,
+    (
+        SELECT jsonb_object_agg(x.store_id, x.store_key)
+        FROM salespulse.dim_store AS x
+        WHERE x.tenant_key = %(tenant_key)s AND x.store_id = any(%(store_ids)s)
+    ) AS store_keys
+FROM salespulse.refresh_state AS s
+CROSS JOIN (
+    SELECT
+        min(d.business_date) AS first_date,
+        max(d.business_date) FILTER (WHERE d.business_date <= current_date + 1) AS last_date
+    FROM salespulse.daily_store_sales AS d
+    WHERE d.tenant_key = %(tenant_key)s
+) AS f;
 
 -- name: tenant
 SELECT
@@ -48,22 +64,6 @@ SELECT
     t.time_zone
 FROM salespulse.dim_tenant AS t
 WHERE t.tenant_key = %(tenant_key)s;
-
--- name: first_and_last_date
--- The dates that have figures. A sale dated in the future by mistake does not move the default period there.
-SELECT
-    min(d.business_date) AS first_date,
-    max(d.business_date) FILTER (WHERE d.business_date <= current_date + 1) AS last_date
-FROM salespulse.daily_store_sales AS d
-WHERE d.tenant_key = %(tenant_key)s;
-
--- name: store_keys
--- From the stores' natural keys; one that is not this tenant's gives no row.
-SELECT
-    s.store_id,
-    s.store_key
-FROM salespulse.dim_store AS s
-WHERE s.tenant_key = %(tenant_key)s AND s.store_id = any(%(store_ids)s);
 
 -- name: store_totals
 -- Two rows at most: the period and the one before.

@@ -138,21 +138,28 @@ WHERE
     );
 
 -- name: infer_tenants_of_stores
--- A dimension row may arrive before its tenant's own row, when a batch was cut between the two.
-INSERT INTO salespulse.dim_tenant (tenant_id)
-SELECT DISTINCT s.tenant_id
+-- A dimension row may arrive before its tenant's own row, when a batch was cut between the two, or have none at all. Until the
+-- tenant's row is there it counts as gone: whether its sales count must not depend on which came first.
+INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
+SELECT DISTINCT
+    s.tenant_id,
+    true AS is_deleted
 FROM pg_temp.stage_store AS s
 WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
 
 -- name: infer_tenants_of_products
-INSERT INTO salespulse.dim_tenant (tenant_id)
-SELECT DISTINCT s.tenant_id
+INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
+SELECT DISTINCT
+    s.tenant_id,
+    true AS is_deleted
 FROM pg_temp.stage_product AS s
 WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
 
 -- name: infer_tenants_of_customers
-INSERT INTO salespulse.dim_tenant (tenant_id)
-SELECT DISTINCT s.tenant_id
+INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
+SELECT DISTINCT
+    s.tenant_id,
+    true AS is_deleted
 FROM pg_temp.stage_customer AS s
 WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
 

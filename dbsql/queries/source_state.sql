@@ -109,37 +109,41 @@ COPY (
             r.returned_at AS occurred_at
         FROM salespulse_source.sale_return AS r
         WHERE r.is_counted AND (%(is_whole)s OR (r.returned_at >= %(from_at)s AND r.returned_at < %(to_at)s))
-        UNION ALL
-        -- Over all of history also what has no document, so that it is in quarantine whenever it was written.
-        SELECT
-            'sale' AS document_kind,
-            o.sale_ref::text AS document_id,
-            null AS occurred_at
-        FROM (
-            SELECT l.sale_ref FROM salespulse_source.sale_line AS l
-            UNION
-            SELECT p.sale_ref FROM salespulse_source.sale_payment AS p
-        ) AS o
-        WHERE
-            %(is_whole)s
-            AND o.sale_ref IS NOT null
-            AND NOT EXISTS (SELECT FROM salespulse_source.sale AS s WHERE s.sale_ref = o.sale_ref)
-        UNION ALL
-        SELECT
-            'return' AS document_kind,
-            o.sale_return_ref::text AS document_id,
-            null AS occurred_at
-        FROM (
-            SELECT l.sale_return_ref FROM salespulse_source.sale_return_line AS l
-            UNION
-            SELECT p.sale_return_ref FROM salespulse_source.sale_return_payment AS p
-        ) AS o
-        WHERE
-            %(is_whole)s
-            AND o.sale_return_ref IS NOT null
-            AND NOT EXISTS (SELECT FROM salespulse_source.sale_return AS r WHERE r.sale_return_ref = o.sale_return_ref)
     ) AS d
     ORDER BY d.occurred_at
+) TO STDOUT;
+
+-- name: copy_orphan_sale_keys
+-- Sales that are not there, but their lines or payments are. A sale that does not count leaves no trace in the warehouse, so
+-- nothing but the source can tell what hung on it.
+COPY (
+    SELECT
+        'sale',
+        o.sale_ref::text
+    FROM (
+        SELECT l.sale_ref FROM salespulse_source.sale_line AS l
+        UNION
+        SELECT p.sale_ref FROM salespulse_source.sale_payment AS p
+    ) AS o
+    WHERE
+        o.sale_ref IS NOT null
+        AND NOT EXISTS (SELECT FROM salespulse_source.sale AS s WHERE s.sale_ref = o.sale_ref)
+) TO STDOUT;
+
+-- name: copy_orphan_return_keys
+-- The same for returns.
+COPY (
+    SELECT
+        'return',
+        o.sale_return_ref::text
+    FROM (
+        SELECT l.sale_return_ref FROM salespulse_source.sale_return_line AS l
+        UNION
+        SELECT p.sale_return_ref FROM salespulse_source.sale_return_payment AS p
+    ) AS o
+    WHERE
+        o.sale_return_ref IS NOT null
+        AND NOT EXISTS (SELECT FROM salespulse_source.sale_return AS r WHERE r.sale_return_ref = o.sale_return_ref)
 ) TO STDOUT;
 
 -- name: copy_fingerprints
@@ -244,13 +248,26 @@ COPY (
 ) TO STDOUT;
 
 -- name: history_bounds
--- The first and the last moment of all sales and returns that count; NULLs where there are none.
+-- The first and the last moment of all sales and returns, among those that a document can have (see `resolve_documents`);
+-- NULLs where there are none.
+WITH occurred AS (
+    SELECT
+        min(s.sold_at) AS first_at,
+        max(s.sold_at) AS last_at
+    FROM salespulse_source.sale AS s
+    WHERE s.sold_at >= '1900-01-01' AND s.sold_at < '2200-01-01'
+    UNION ALL
+    SELECT
+        min(r.returned_at) AS first_at,
+        max(r.returned_at) AS last_at
+    FROM salespulse_source.sale_return AS r
+    WHERE r.returned_at >= '1900-01-01' AND r.returned_at < '2200-01-01'
+)
+
 SELECT
-    least((SELECT min(s.sold_at) FROM salespulse_source.sale AS s), (SELECT min(r.returned_at) FROM salespulse_source.sale_return AS r))
-        AS first_at,
-    greatest(
-        (SELECT max(s.sold_at) FROM salespulse_source.sale AS s), (SELECT max(r.returned_at) FROM salespulse_source.sale_return AS r)
-    ) AS last_at;
+    min(o.first_at) AS first_at,
+    max(o.last_at) AS last_at
+FROM occurred AS o;
 
 -- name: copy_tenants
 COPY (

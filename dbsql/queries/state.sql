@@ -160,7 +160,8 @@ FROM salespulse.quarantined_document AS q
 ON CONFLICT DO NOTHING;
 
 -- name: enqueue_kind
--- Every document of a kind that the facts or the quarantine hold: the application truncated a table.
+-- Every document of a kind that the facts or the quarantine hold: the application truncated a table. The source's side is
+-- staged.
 INSERT INTO salespulse.pending_document (document_kind, document_id, reason)
 SELECT
     f.document_kind,

@@ -286,3 +286,15 @@ UNION
 SELECT DISTINCT l.business_date
 FROM salespulse.fact_document_line AS l
 WHERE l.document_key = any(%(document_keys)s::bigint[]);
+
+-- name: mark_tenants_changed
+-- Rollup rows of these tenants were set right without any document changing, which is what the triggers of tenant_version
+-- watch: a cached answer holds no longer.
+INSERT INTO salespulse.tenant_version AS v (tenant_key, changed_at)
+SELECT
+    k.tenant_key,
+    clock_timestamp() AS changed_at
+FROM unnest(%(tenant_keys)s::integer[]) AS k (tenant_key)
+ORDER BY k.tenant_key
+ON CONFLICT (tenant_key) DO UPDATE
+    SET changed_at = greatest(excluded.changed_at, v.changed_at + interval '1 microsecond');

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta
 
 from dbsql import query
-from pipelines.refresh.changes import Document
+from pipelines.refresh.changes import DOCUMENT_KINDS, Document
 from pipelines.refresh.connections import Connection, Connections
 from pipelines.refresh.copying import copy_across, source_query
 from pipelines.source.mapping import SourceMapping
@@ -33,7 +33,7 @@ def enqueue_range(
         from_date: first business date.
         to_date: last business date, inclusive.
         reason: shown to operators.
-        is_whole: all of history, whatever the dates say.
+        is_whole: all of history, whatever the dates say, and lines and payments whose document is not there.
     """
     warehouse = connections.warehouse
     with warehouse.transaction():
@@ -45,6 +45,8 @@ def enqueue_range(
             warehouse,
             "state.copy_enqueue_stage",
         )
+        for kind in DOCUMENT_KINDS if is_whole else ():
+            _stage_orphans(connections, mapping, kind)
         # A refresh under way may queue or take the same documents in another order: each would wait for the other.
         warehouse.execute(query("state.take_lock"))
         enqueued = warehouse.execute(query("state.enqueue_stage"), {"reason": reason}).rowcount
@@ -71,9 +73,20 @@ def enqueue_transaction(connections: Connections, xid: int) -> int:
     return enqueued
 
 
-def enqueue_kind(warehouse: Connection, kind: str) -> int:
-    """Queue every document of a kind that the facts hold: the application truncated a table."""
-    return warehouse.execute(query("state.enqueue_kind"), {"document_kind": kind, "reason": "table truncated"}).rowcount
+def enqueue_kind(connections: Connections, mapping: SourceMapping, kind: str) -> int:
+    """Queue every document of a kind that a TRUNCATE may have changed; give how many were new.
+
+    They are those that facts and quarantine hold, and those that the source still has lines or payments of: neither facts nor
+    quarantine know a document that did not count.
+    """
+    warehouse, reason = connections.warehouse, "table truncated"
+    with warehouse.transaction():
+        warehouse.execute(query("state.create_enqueue_stage"))
+        _stage_orphans(connections, mapping, kind)
+        enqueued = warehouse.execute(query("state.enqueue_stage"), {"reason": reason}).rowcount
+        warehouse.execute(query("state.drop_enqueue_stage"))
+        parameters = {"document_kind": kind, "reason": reason}
+        return enqueued + warehouse.execute(query("state.enqueue_kind"), parameters).rowcount
 
 
 def take_pending(warehouse: Connection, most: int) -> list[Document]:
@@ -86,6 +99,11 @@ def count_pending(warehouse: Connection) -> int:
     """Count the queue."""
     row = warehouse.execute(query("state.count_pending")).fetchone()
     return row["pending_documents"] if row is not None else 0
+
+
+def _stage_orphans(connections: Connections, mapping: SourceMapping, kind: str) -> None:
+    statement = source_query(f"copy_orphan_{kind}_keys", mapping)
+    copy_across(connections.replica, statement, {}, connections.warehouse, "state.copy_enqueue_stage")
 
 
 def moments(from_date: date, to_date: date) -> dict[str, datetime]:

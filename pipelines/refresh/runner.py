@@ -150,7 +150,7 @@ def apply_snapshot(
         enqueue_transaction(connections, batch.oversized_xid)
     for kind in DOCUMENT_KINDS:
         if kind in batch.whole_entities:
-            enqueue_kind(warehouse, kind)
+            enqueue_kind(connections, options.mapping, kind)
     whole = set(DIMENSION_ENTITIES) if begins else batch.whole_entities
     if whole or batch.dimensions:
         result.dimension_rows += apply_dimensions(connections, options.mapping, batch.dimensions, whole)

@@ -54,41 +54,52 @@ def find_drifted_rows(
 def recompute(warehouse: Connection, rollup: Rollup, window: Window) -> int:
     """Set a rollup's rows of a window to what its SQL gives over the facts; give the rows that were wrong.
 
-    Only rows that differ are written, so readers never see the table empty, and an exact table is not touched.
+    Only rows that differ are written, so readers never see the table empty, and an exact table is not touched. The tenants of
+    those rows get a new version: no document of theirs changed, but a figure did.
     """
     parameters = window.parameters(monthly=rollup.is_monthly)
-    warehouse.execute(
-        sql.SQL("CREATE TEMP TABLE expected_row ON COMMIT DROP AS {}").format(rollup.over(facts_relation(rollup))),
-        parameters,
-    )
-    written = warehouse.execute(
+    wrong = warehouse.execute(
         sql.SQL(
-            "MERGE INTO {table} AS r USING pg_temp.expected_row AS e ON {matches} "
-            "WHEN MATCHED AND ({r_measures}) IS DISTINCT FROM ({e_measures}) THEN UPDATE SET {values} "
-            "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({e_columns})"
+            "CREATE TEMP TABLE wrong_row ON COMMIT DROP AS "
+            "SELECT {grain}, {e_measures}, e.{probe} IS NOT NULL AS is_expected FROM ({select}) AS e FULL JOIN ("
+            "SELECT {columns} FROM {table} WHERE {date} BETWEEN %(from_date)s AND %(to_date)s) AS r "
+            "USING ({grain}) WHERE ({e_measures}) IS DISTINCT FROM ({r_measures})"
         ).format(
-            table=rollup.table,
-            matches=names("r.{0} = e.{0}", rollup.grain, " AND "),
-            r_measures=names("r.{}", rollup.measures),
+            grain=names("{}", rollup.grain),
             e_measures=names("e.{}", rollup.measures),
-            values=names("{0} = e.{0}", rollup.measures),
+            r_measures=names("r.{}", rollup.measures),
+            probe=sql.Identifier(rollup.measures[0]),
+            select=rollup.over(facts_relation(rollup)),
             columns=names("{}", rollup.grain + rollup.measures),
-            e_columns=names("e.{}", rollup.grain + rollup.measures),
-        )
-    ).rowcount
-    written += warehouse.execute(
-        sql.SQL(
-            "DELETE FROM {table} AS r WHERE r.{date} BETWEEN %(from_date)s AND %(to_date)s "
-            "AND NOT EXISTS (SELECT FROM pg_temp.expected_row AS e WHERE {matches})"
-        ).format(
             table=rollup.table,
             date=sql.Identifier(rollup.date_column),
-            matches=names("r.{0} = e.{0}", rollup.grain, " AND "),
         ),
         parameters,
     ).rowcount
-    warehouse.execute(sql.SQL("DROP TABLE pg_temp.expected_row"))
-    return written
+    if wrong:
+        _set_right(warehouse, rollup)
+    warehouse.execute(sql.SQL("DROP TABLE pg_temp.wrong_row"))
+    return wrong
+
+
+def _set_right(warehouse: Connection, rollup: Rollup) -> None:
+    columns = rollup.grain + rollup.measures
+    warehouse.execute(
+        sql.SQL(
+            "MERGE INTO {table} AS r USING pg_temp.wrong_row AS w ON {matches} "
+            "WHEN MATCHED AND w.is_expected THEN UPDATE SET {values} "
+            "WHEN MATCHED THEN DELETE "
+            "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({w_columns})"
+        ).format(
+            table=rollup.table,
+            matches=names("r.{0} = w.{0}", rollup.grain, " AND "),
+            values=names("{0} = w.{0}", rollup.measures),
+            columns=names("{}", columns),
+            w_columns=names("w.{}", columns),
+        )
+    )
+    found = warehouse.execute(sql.SQL("SELECT DISTINCT tenant_key FROM pg_temp.wrong_row")).fetchall()
+    warehouse.execute(query("verify.mark_tenants_changed"), {"tenant_keys": [row["tenant_key"] for row in found]})
 
 
 def names(template: LiteralString, columns: tuple[str, ...], separator: LiteralString = ", ") -> sql.Composed:

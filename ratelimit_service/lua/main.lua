@@ -1,5 +1,5 @@
 -- One call decides any number of requests, in order. Each ARGV is one request, its limits' keys are the next KEYS:
---   op, number of limits, cost, least, (algorithm, quantity, period) per limit, then an id of 16 bytes if op needs it.
+--   op, number of limits, cost, least, (algorithm, quantity, period) per limit, then an id if op needs it.
 -- An ARGV of op 255 sets the time for the calls after it (tests, replays); else it is Redis's own, in microseconds.
 -- Each request answers with granted (-1: refused), then (remaining, reset, wait) per limit; all big-endian doubles.
 local CHECK, PEEK, TAKE, REFUND, RESET, RENEW, RELEASE, SET_TIME = 0, 1, 2, 3, 4, 5, 6, 255
@@ -11,7 +11,7 @@ local function read(l)
   elseif l.algorithm == LOG then
     l.room, l.used = log_read(l.key, l.quantity, l.period)
   elseif l.algorithm == SLOTS then
-    l.room = slots_read(l.key, l.quantity)
+    l.room = slots_read(l)
   else
     l.sliding = l.algorithm == SLIDING
     l.room, l.current, l.previous, l.tag, l.elapsed = window_read(l.key, l.quantity, l.period, l.sliding)
@@ -28,7 +28,7 @@ local function charge(l, cost, id)
     l.used = l.used + cost
     l.room = l.room - cost
   elseif l.algorithm == SLOTS then
-    slots_hold(l.key, l.period, id)
+    slots_hold(l, id)
     l.room = l.room - 1
   else
     l.current = l.current + cost
@@ -61,12 +61,12 @@ end
 local function reset_in(l)
   if l.algorithm == GCRA then return l.tat - now end
   if l.algorithm == LOG then return l.used > 0 and log_time(l.key, -1) + l.period - now or 0 end
-  if l.algorithm == SLOTS then return slots_end(l.key, -1) end
+  if l.algorithm == SLOTS then return slots_end(l, -1) end
   return window_reset(l.period, l.sliding, l.current, l.previous, l.elapsed)
 end
 
 local function wait_for(l, cost)
-  if l.algorithm == SLOTS then return slots_end(l.key, 0) end
+  if l.algorithm == SLOTS then return slots_end(l, 0) end
   if cost > l.quantity then return -1 end
   if l.algorithm == GCRA then return gcra_wait(l.tat, l.quantity, l.period, cost) end
   if l.algorithm == LOG then return log_time(l.key, l.used + cost - l.quantity - 1) + l.period - now end
@@ -116,13 +116,14 @@ end
 local function hold_on(op, limits, id)
   local held = 1
   for _, l in ipairs(limits) do
-    if not slots_has(l.key, id) then held = -1 end
+    slots_read(l)
+    if not slots_has(l, id) then held = -1 end
   end
   for _, l in ipairs(limits) do
     if op == RELEASE then
-      redis.call('ZREM', l.key, id)
+      slots_release(l, id)
     elseif held == 1 then
-      slots_hold(l.key, l.period, id)
+      slots_hold(l, id)
     end
   end
   return pack('>d', held)

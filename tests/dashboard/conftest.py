@@ -12,6 +12,7 @@ from connect import Settings
 from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshResult, refresh
 from retail_app.synthetic import generate
+from tests.dashboard.browsing import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
 from tests.ratelimit import redis_servers
 from tests.warehouse import Installation, Template, clone, discard

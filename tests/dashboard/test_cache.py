@@ -139,15 +139,17 @@ async def test_a_failure_goes_to_all_who_waited_and_is_not_kept(cache: AnswerCac
 
 async def test_an_answer_is_made_anew_after_a_while(lookups: Counter) -> None:
     now = [0.0]
-    cache = AnswerCache(100_000, lookups, clock=lambda: now[0])
-    maker = Maker()
-    await cache.get((1, "q"), T0, maker)
-    now[0] = KEEP_S - 1
-    await cache.get((1, "q"), T0, maker)
-    assert maker.calls == 1
-    now[0] = KEEP_S + 1
-    await cache.get((1, "q"), T0, maker)
-    assert maker.calls == 2
+    thrown = [1.0, 0.0]
+    cache = AnswerCache(100_000, lookups, clock=lambda: now[0], dice=lambda: thrown.pop(0))
+    last, first = Maker(), Maker()
+    await cache.get((1, "last"), T0, last)
+    await cache.get((1, "first"), T0, first)
+    for at, calls in ((KEEP_S / 2 - 1, [1, 1]), (KEEP_S / 2 + 1, [2, 1]), (KEEP_S - 1, [2, 1]), (KEEP_S + 1, [2, 2])):
+        now[0] = at
+        thrown[:] = [1.0, 1.0]
+        await cache.get((1, "first"), T0, first)
+        await cache.get((1, "last"), T0, last)
+        assert [first.calls, last.calls] == calls, at
 
 
 async def test_a_burst_of_equal_reads_costs_one_query(api: Api, shop: Shop) -> None:

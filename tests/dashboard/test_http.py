@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from dashboard_api.answers import render_csv
-from dashboard_api.logs import JsonFormatter
+from dashboard_api.logs import GatheringHandler, JsonFormatter
 from local_stack.waiting import wait_until
 from tests.dashboard.conftest import Shop
 from tests.dashboard.serving import Api, token_for
@@ -129,6 +130,17 @@ def test_long_answers_are_compressed_for_who_can_read_them(client: httpx.Client)
     assert "Accept-Encoding" in plain.headers["vary"]
 
 
+def test_what_is_compressed_is_one_gzip_member(client: httpx.Client) -> None:
+    """Browsers read the first member of a gzip file only; the body is put together of two parts."""
+    with client.stream("GET", SUMMARY, params=JUNE, headers={"Accept-Encoding": "gzip"}) as response:
+        packed = b"".join(response.iter_raw())
+    reader = zlib.decompressobj(wbits=31)
+    body = reader.decompress(packed)
+    assert reader.eof, "its checksum and length hold"
+    assert reader.unused_data == b""
+    assert json.loads(body)["as_of"] == response.headers["x-as-of"]
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
@@ -238,6 +250,26 @@ def test_an_error_that_nobody_expected_is_a_plain_500(
     assert response.json()["request_id"] in response.headers["x-request-id"]
     assert "a secret detail" in caplog.text, "the log has it"
     assert api.metric("salespulse_http_request_seconds_count", route=SUMMARY, method="GET", status="500") == 1
+
+
+def test_log_lines_are_gathered_but_a_warning_is_written_at_once() -> None:
+    stream = io.StringIO()
+    handler = GatheringHandler(stream, every_s=3_600)
+    handler.handle(logging.makeLogRecord({"msg": "first", "levelno": logging.INFO}))
+    assert stream.getvalue() == ""
+    handler.handle(logging.makeLogRecord({"msg": "second", "levelno": logging.WARNING}))
+    assert stream.getvalue() == "first\nsecond\n"
+    handler.handle(logging.makeLogRecord({"msg": "third", "levelno": logging.INFO}))
+    handler.close()
+    assert stream.getvalue() == "first\nsecond\nthird\n", "nothing is lost when the process ends"
+
+
+def test_log_lines_come_by_themselves() -> None:
+    stream = io.StringIO()
+    handler = GatheringHandler(stream, every_s=0.01)
+    handler.handle(logging.makeLogRecord({"msg": "a line", "levelno": logging.INFO}))
+    wait_until(lambda: stream.getvalue() == "a line\n", timeout_s=30, what="the line", every_s=0.01)
+    handler.close()
 
 
 def test_a_log_line_is_json_with_the_requests_id() -> None:

@@ -37,7 +37,14 @@ def client(server: redis_servers.Server) -> redis.Redis:
 
 
 # A test that asks for correctness, not for time, must not be answered by an outage's policy on a busy machine.
-PATIENT = Options(deadline_s=5.0, breaker_open_s=5.0)
+PATIENT = Options(deadline_s=30.0, breaker_open_s=30.0)
+
+
+@pytest.fixture(autouse=True)
+def patient_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limiters that are made without options, as in the documentation's examples, are patient too."""
+    for module in ("limiter", "async_limiter"):
+        monkeypatch.setattr(f"ratelimit_service.{module}.Options", lambda: PATIENT)
 
 
 @pytest.fixture

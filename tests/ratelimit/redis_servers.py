@@ -33,7 +33,7 @@ def free_port() -> int:
             return port
 
 
-def until(condition: Callable[[], object], *, within_s: float = 15.0, every_s: float = 0.02) -> None:
+def until(condition: Callable[[], object], *, within_s: float = 60.0, every_s: float = 0.02) -> None:
     """Wait for a condition; errors of a server that is not there yet count as not met."""
     deadline = time.monotonic() + within_s
     while True:

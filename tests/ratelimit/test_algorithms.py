@@ -3,16 +3,13 @@
 import itertools
 
 import hypothesis.strategies as st
-import redis
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from ratelimit_service import Policy, PolicySet
-from ratelimit_service.core import Core
 from ratelimit_service.script import Op, pack_request, pack_time
-from ratelimit_service.transport import Transport
-from tests.ratelimit.conftest import PATIENT
-from tests.ratelimit.models import Gcra, Log, Slots, Window
+from tests.ratelimit.driver import Driver
+from tests.ratelimit.models import Gcra, Log, Window
 
 MINUTE = 60_000_000
 TEXTS = {
@@ -22,9 +19,7 @@ TEXTS = {
     "log": ["6/70s log"],
     "all": ["7/minute burst 5", "9/2m sliding", "8/90s fixed", "6/70s log"],
 }
-POLICIES = PolicySet(
-    [*(Policy.parse(name, *texts) for name, texts in TEXTS.items()), Policy.parse("slots", "3 in flight lease 20s")]
-)
+POLICIES = PolicySet([Policy.parse(name, *texts) for name, texts in TEXTS.items()])
 COSTS = st.integers(0, 10)
 _unique = itertools.count()
 
@@ -39,24 +34,8 @@ def model_of(name: str) -> list:
     return list(each.values()) if name == "all" else [each[name]]
 
 
-class Driver:
-    """A limiter's core with a clock of the test's own, straight to the script: no caches."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.transport = Transport(client, PATIENT)
-        self.core = Core(POLICIES, PATIENT, is_cluster=False, open_circuits=lambda: 0)
-
-    def decide(self, call, now: int):
-        reply = self.transport.call(call.keys, (pack_time(now), *call.requests))
-        return self.core.finish(call, reply)
-
-    def number(self, call, now: int) -> int:
-        return self.core.finish_number(call, self.transport.call(call.keys, (pack_time(now), *call.requests)))
-
-
 class Traffic(RuleBasedStateMachine):
     driver: Driver
-    keys = Bundle("keys")
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,32 +108,6 @@ class Traffic(RuleBasedStateMachine):
         self.driver.number(self.driver.core.begin_reset(policy, self.mark + key, None), self.now)
         self.models.pop((policy, key), None)
 
-    def slots(self) -> Slots:
-        return self.models.setdefault("slots", Slots(3, 20_000_000))
-
-    @rule(target=keys)
-    def take_slot(self):
-        call = self.driver.core.begin_slot("slots", self.mark, None, None, next(_unique).to_bytes(16))
-        decision = self.driver.decide(call, self.now)
-        held = self.slots().alive(self.now)
-        assert decision.allowed == (len(held) < 3)
-        if not decision.allowed:
-            return multiple()
-        held[call.slot_id] = self.now + 20_000_000
-        assert decision.remaining == 3 - len(held)
-        return call
-
-    @rule(taken=keys, op=st.sampled_from([Op.RENEW, Op.RELEASE]))
-    def hold(self, taken, op: Op) -> None:
-        held = self.slots().held
-        is_alive = held.get(taken.slot_id, 0) > self.now
-        answer = self.driver.number(self.driver.core.begin_hold(taken, op), self.now)
-        assert answer == (1 if is_alive else -1)
-        if op is Op.RELEASE:
-            held.pop(taken.slot_id, None)
-        elif is_alive:
-            held[taken.slot_id] = self.now + 20_000_000
-
     @invariant()
     def every_key_ends(self) -> None:
         client = self.client
@@ -162,7 +115,7 @@ class Traffic(RuleBasedStateMachine):
 
 
 def test_the_lua_does_what_the_models_do(client):
-    machine = type("TrafficHere", (Traffic,), {"driver": Driver(client), "client": client})
+    machine = type("TrafficHere", (Traffic,), {"driver": Driver(client, POLICIES), "client": client})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -177,7 +130,7 @@ def test_the_lua_does_what_the_models_do(client):
 
 def test_a_clock_that_goes_back_opens_no_new_window(client):
     """A failover to a server whose clock is behind: the window that was reached goes on."""
-    driver = Driver(client)
+    driver = Driver(client, POLICIES)
     boundary = 1_790_000_000_000_000 // 120_000_000 * 120_000_000
     for policy, capacity in (("sliding", 9), ("fixed", 8)):
         start = boundary if policy == "sliding" else boundary // 90_000_000 * 90_000_000

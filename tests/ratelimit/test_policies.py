@@ -1,9 +1,11 @@
 """Limits and policies as text, files and documents in Redis; and reloading them under traffic."""
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from ratelimit_service import (
     PolicyWatcher,
     RedisSource,
     load_policies,
+    parse_policies,
     publish_policies,
 )
 from tests.ratelimit.redis_servers import until
@@ -57,11 +60,18 @@ def test_any_limit_is_read_back_from_its_text(quantity, period_ms, algorithm, pe
 
 @pytest.mark.parametrize(
     "text", ["", "100", "100/", "x/minute", "-1/minute", "0/minute", "1/fortnight", "5/s burst 0", "5/s sliding burst 9",
-             "100000000/s sliding", "200000/s log", "1/s per a+a", "1/90000d"]
+             "100000000/s sliding", "200000/s log", "1/s per a+a", "1/90000d", "_/s", "1__0/s", "1" * 5000 + "/s",
+             "1/" + "9" * 400 + "d", "1/0.0000001ms", "\u0661/s"]
 )  # fmt: skip
 def test_what_is_no_limit_is_refused(text):
     with pytest.raises(PolicyError):
         Limit.parse(text)
+
+
+@given(st.text("0123456789_./ smhdinflghtperbu", max_size=40))
+def test_any_text_is_a_limit_or_refused(text):
+    with contextlib.suppress(PolicyError):
+        assert Limit.parse(Limit.parse(text).text).text == Limit.parse(text).text
 
 
 def test_policies_that_contradict_themselves_are_refused():
@@ -131,6 +141,82 @@ def test_a_bad_file_is_refused_whole_with_line_and_reason(tmp_path, kind, text, 
     assert refused.value.line == line, str(refused.value)
     assert reason in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    float("nan"),
+    "",
+    "x",
+    "5/s",
+    "open",
+    "2024-99-99",
+    [],
+    ["5/s"],
+    [1],
+    {},
+    {"limits": ["5/s"]},
+]
+_values = st.recursive(
+    st.sampled_from(ODD),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["policies", "p", "limits", "tenants", "cost", "version", "lease"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_values, st.booleans())
+def test_any_document_is_used_or_refused_with_its_reason(document, is_nested):
+    document = {"policies": {"p": document}} if is_nested else document
+    reason = "here"
+    try:
+        parse_policies(yaml.safe_dump(document), source="here", is_toml=False)
+    except PolicyFileError as error:
+        reason = str(error)
+    assert reason.startswith("here")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_toml"),
+    [
+        ("version: 2024-99-99", False),
+        ("[\n" * 5000, False),
+        ("a: &a [*a]", False),
+        ("policies: &p {p: *p}", False),
+        ("? {a: b}\n: c", False),
+        ("\0", False),
+        ("a = " + "[" * 5000, True),
+        ("version = 2024-99-99", True),
+    ],
+)
+def test_what_a_parser_stumbles_over_is_refused_too(text, is_toml):
+    with pytest.raises(PolicyFileError, match="here"):
+        parse_policies(text, source="here", is_toml=is_toml)
+
+
+def test_a_watcher_outlives_whatever_happens_to_it(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('[policies.p]\nlimits = ["5/day"]\n')
+    installed = []
+
+    def install(policies: PolicySet) -> None:
+        installed.append(policies["p"].limits[0].quantity)
+        if len(installed) == 2:
+            raise RuntimeError("the event loop is closed")
+
+    watcher = PolicyWatcher(FileSource(path), install, interval_s=0.01)
+    watcher.start()
+    for quantity in (66, 777):
+        path.write_text(f'[policies.p]\nlimits = ["{quantity}/day"]\n')
+        until(lambda quantity=quantity: installed[-1] == quantity, within_s=60)
+    watcher.stop()
+    assert installed == [5, 66, 777]
 
 
 def test_a_watched_file_is_installed_whole_and_a_bad_one_changes_nothing(make_limiter, tmp_path):

@@ -16,6 +16,7 @@ from tests.ratelimit.conftest import (  # noqa: F401 - fixtures are found by the
     client,
     make_limiter,
     own_server,
+    patient_by_default,
     redis_session,
     server,
 )

@@ -2,19 +2,25 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from ratelimit_service.http.companion import CompanionSettings, create_app
 from ratelimit_service.http.companion.settings import new_key
+from tests.ratelimit import redis_servers
 from tests.ratelimit_http.conftest import browser, serving
 from tests.ratelimit_http.test_wsgi import call
 
 DOCS = Path(__file__).parents[2] / "docs"
 MIDDLEWARE = (DOCS / "ratelimit-middleware.md").read_text(encoding="utf-8")
+README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
 COMPANION = (DOCS / "ratelimit-companion.md").read_text(encoding="utf-8")
 
 
@@ -61,6 +67,43 @@ def test_a_newcomer_adds_two_lines_and_sees_429_and_the_headers(framework, serve
         assert set(documented_fields("HTTP/1.1 429")) <= set(refused.headers)
         [problem] = [block for block in blocks(MIDDLEWARE, "json") if "quota-exceeded" in block]
         assert refused.json() == json.loads(problem)
+
+
+async def test_the_readmes_two_lines(server):
+    [code] = [block for block in blocks(README, "python") if "RateLimitMiddleware" in block]
+    app = Starlette()
+    exec(code.replace("localhost:6379", f"localhost:{server.port}"), {"app": app})  # noqa: S102 - the README's example
+    async with browser(app) as client:
+        assert (await client.get("/")).headers["x-ratelimit-remaining"] == "99"
+
+
+def test_the_readmes_companion_starts(server):
+    [code] = [block for block in blocks(README, "sh") if "companion" in block]
+    new_key_line, start_line = (line.partition("#")[0].split() for line in code.splitlines())
+    made = subprocess.run([sys.executable, *new_key_line[1:]], capture_output=True, text=True, check=True)
+    hashed = re.search(r"\b[0-9a-f]{64}\b", made.stdout)[0]
+    variables = dict(word.split("=", 1) for word in start_line if word.startswith("RATELIMIT_"))
+    port = redis_servers.free_port()
+    environment = {
+        **os.environ,
+        **variables,
+        "RATELIMIT_REDIS_URL": variables["RATELIMIT_REDIS_URL"].replace("6379", str(server.port)),
+        "RATELIMIT_KEY_HASHES": hashed,
+        "RATELIMIT_PORT": str(port),
+    }
+    arguments = start_line[start_line.index("python") + 1 :]
+    with subprocess.Popen([sys.executable, *arguments], env=environment, cwd=DOCS.parent) as process:
+        try:
+            redis_servers.until(lambda: answers(f"http://127.0.0.1:{port}/health"), within_s=60)
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_the_wsgi_example(server, tmp_path):

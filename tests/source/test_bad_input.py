@@ -119,6 +119,10 @@ def test_moments_out_of_range(
     refresh_mapped()
     assert _reasons(mapped) == {"moment out of range": 1}
     assert mapped.rollup_errors() == {}
+    report = verify(mapped.connections(), mapped.options())
+    assert report.is_exact
+    assert report.from_date is not None
+    assert report.from_date.year == 2025, "a moment that no document can have does not stretch the range"
     _do(session, "set_moment", sale="77", at="2025-03-02 09:00+00")
     refresh_mapped()
     assert _reasons(mapped) == {}
@@ -151,6 +155,26 @@ def test_a_line_without_its_sale(
 
 
 @pytest.mark.parametrize("any_template", ["shop"], indirect=True)
+def test_lines_of_uncounted_sales_that_a_truncate_leaves_behind(
+    mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed
+) -> None:
+    """Neither facts nor quarantine know a cancelled sale: only the source can tell what hung on it."""
+    _line(session, _sale(session, world), Decimal(2))
+    _do(session, "void_sale", sale="77")
+    refresh_mapped()
+    assert _reasons(mapped) == {}
+    for name in ("truncate_sales", "truncate_payments"):
+        _do(session, name)
+        refresh_mapped(batch_documents=3)
+        assert _reasons(mapped).keys() == {"line without its document"}
+        assert mapped.rollup_errors() == {}
+    _do(session, "truncate_lines")
+    refresh_mapped()
+    assert _reasons(mapped) == {}
+    assert mapped.rollup_errors() == {}
+
+
+@pytest.mark.parametrize("any_template", ["shop"], indirect=True)
 @pytest.mark.parametrize("lost", ["store", "tenant"])
 def test_a_sale_whose_store_or_tenant_is_missing(
     mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed, lost: str
@@ -165,12 +189,28 @@ def test_a_sale_whose_store_or_tenant_is_missing(
     assert _reasons(mapped).keys() == {f"unknown {lost}"}
     assert mapped.rollup_errors() == {}
     if lost == "store":
-        _do(session, "insert_store", id="11", tenant="1", name="Back", zone=None)
+        _do(session, "insert_store", id="11", tenant="1", name="Store 11", zone=None)
     else:
-        _do(session, "insert_tenant", id="1", name="Back", zone="Europe/London")
+        _do(session, "insert_tenant", id="1", name="Tenant 1", zone="Europe/London")
     refresh_mapped()
     assert _reasons(mapped) == {}
     assert mapped.rollup_errors(counted) == {}
+
+
+@pytest.mark.parametrize("any_template", ["shop"], indirect=True)
+def test_a_tenant_that_was_missing_before_the_first_refresh(
+    mapped: Installation, session: Session, world: World, refresh_mapped: Refreshed
+) -> None:
+    """Its stores have rows, and one a zone of its own: all the same nobody knows whose sales these are."""
+    _do(session, "delete_tenant", tenant="1")
+    refresh_mapped()
+    assert _reasons(mapped).keys() == {"unknown tenant"}
+    assert mapped.rollup_errors() == {}
+    assert verify(mapped.connections(), mapped.options()).is_exact
+    _do(session, "insert_tenant", id="1", name="There after all", zone="Europe/London")
+    refresh_mapped()
+    assert _reasons(mapped) == {}
+    assert mapped.rollup_errors() == {}
 
 
 def test_a_bad_row_does_not_hold_up_a_batch_cut_small(

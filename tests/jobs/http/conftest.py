@@ -10,6 +10,7 @@ import pytest
 
 from connect import Settings
 from local_stack.postgres import PostgresPair
+from tests.dashboard.browsing import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
 from tests.jobs.http.worker import Worker
 from tests.ratelimit import redis_servers

@@ -1,0 +1,79 @@
+"""`python -m benchmarks.api`: what a thousand users of the dashboards see and cost, as a table and as JSON."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.api.database_time import measure_database_time
+from benchmarks.api.scene import running_scene
+from benchmarks.api.users import SALES_PER_S, measure_users
+from benchmarks.refresh.dataset import TENANTS
+from benchmarks.report import Report
+
+_PARTS = ("users", "database")
+
+
+def main() -> int:
+    """Measure; with --strict the exit code says whether every bound holds."""
+    wanted = _arguments()
+    report = Report(
+        "api",
+        settings={
+            "lines": wanted.lines,
+            "tenants": TENANTS,
+            "users": wanted.users,
+            "seconds": wanted.seconds,
+            "sales_per_s": SALES_PER_S,
+            "quick": wanted.quick,
+        },
+    )
+    if "users" in wanted.only:
+        if shutil.which("wrk") is None:
+            sys.stderr.write("error: wrk is not on PATH: benchmarks/api/install-wrk installs Debian's\n")
+            return 1
+        report.versions["wrk"] = _wrk_version()
+        with running_scene(wanted.lines, users=wanted.users, data_dir=wanted.data_dir) as scene:
+            with psycopg.connect(scene.settings.url("admin_url")) as admin:
+                report.versions["postgresql"] = admin.info.parameter_status("server_version") or ""
+            measure_users(report, scene, seconds=wanted.seconds, rounds=1 if wanted.quick else 3)
+    if "database" in wanted.only:
+        sizes = (10_000, 50_000) if wanted.quick else (50_000, 500_000)
+        measure_database_time(report, sizes, rounds=1 if wanted.quick else 3)
+    holds = report.finish(wanted.out)
+    if not holds:
+        print("some bounds do not hold here; the table says which", file=sys.stderr)
+    return 0 if holds or not wanted.strict else 1
+
+
+def _wrk_version() -> str:
+    said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
+    return said.split()[1] if said else "unknown"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
+    quick = os.environ.get("QUICK") == "1"
+    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
+    parser.add_argument("--lines", type=lambda text: int(float(text)), help="sale lines of the users' 200 tenants")
+    parser.add_argument("--users", type=int, default=1_000, help="connections at once, each asking once a second")
+    parser.add_argument("--seconds", type=float, help="of load in each round")
+    parser.add_argument("--data-dir", type=Path, help="keep the loaded stack here, for another run")
+    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/api.json)")
+    parser.add_argument("--quick", action="store_true", default=quick, help="few lines, one short round (QUICK=1)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
+    wanted = parser.parse_args()
+    wanted.only = wanted.only.split(",")
+    if unknown := set(wanted.only) - set(_PARTS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
+    wanted.lines = wanted.lines or (50_000 if wanted.quick else 500_000)
+    wanted.seconds = wanted.seconds or (8.0 if wanted.quick else 20.0)
+    return wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Database time of one dashboard: from the rollups, and on demand from the sales tables, in the same way on the same standby."""
+
+import asyncio
+import itertools
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import psycopg
+from psycopg.rows import dict_row
+
+from benchmarks.api.on_demand import DASHBOARD, RETURNS, SALES, SUMMARY
+from benchmarks.refresh.dataset import DAYS, LAST_DAY, LINES_PER_SALE, SEED, size_label
+from benchmarks.refresh.environment import Environment, environment, running_pair
+from benchmarks.report import Report, figure
+from dashboard_api.filters import Filter
+from dashboard_api.period import Period
+from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, open_reader
+from dashboard_api.reports.reader import Reader
+from pipelines.refresh import refresh
+from retail_app.synthetic import generate
+
+_DAYS = (30, 365)
+_PARTS = {"overview": (OVERVIEW, DASHBOARD), "sales-summary": (SALES_SUMMARY, SUMMARY)}
+_BOUND = 100
+_Connection = psycopg.AsyncConnection[dict[str, Any]]
+
+
+def measure_database_time(report: Report, sizes: Sequence[int], *, rounds: int) -> None:
+    """One tenant with all the lines, at each size."""
+    ratios: dict[tuple[str, int], list[float]] = {}
+    with running_pair() as pair:
+        for lines in sizes:
+            with environment(pair, f"bench_api_{lines}") as made:
+                generate(
+                    made.application,
+                    tenants=1,
+                    sales=round(lines / LINES_PER_SALE),
+                    days=DAYS,
+                    seed=SEED,
+                    check_keys=False,
+                )
+                made.settle()
+                refresh(made.connections, made.options)
+                made.settle()
+                found = asyncio.run(_measure(made, rounds))
+            for (name, days), (rollups, sales) in found.items():
+                at = f"{name} of {days} days, one tenant of {size_label(lines)}"
+                ratio = [slow / quick for slow, quick in zip(sales, rollups, strict=True)]
+                bound = _BOUND if lines >= 500_000 else None
+                report.add(
+                    figure(f"database time, {at}: from the rollups", rollups, "ms"),
+                    figure(f"database time, {at}: on demand", sales, "ms"),
+                    figure(f"database time, {at}: on demand / rollups", ratio, "x", bound=bound, better="higher"),
+                )
+                ratios.setdefault((name, days), []).append(statistics.median(ratio))
+    for (name, days), grown in ratios.items():
+        for (small, large), (before, after) in zip(itertools.pairwise(sizes), itertools.pairwise(grown), strict=True):
+            report.add(
+                figure(
+                    f"growth of that ratio, {name} of {days} days, {size_label(large)} / {size_label(small)}",
+                    [after / before],
+                    "x",
+                    bound=1,
+                    better="higher",
+                )
+            )
+
+
+async def _measure(made: Environment, rounds: int) -> dict[tuple[str, int], tuple[list[float], list[float]]]:
+    found: dict[tuple[str, int], tuple[list[float], list[float]]] = {}
+    url = made.url("postgres", standby=True)
+    connect = psycopg.AsyncConnection[dict[str, Any]].connect
+    async with await connect(url, autocommit=True, prepare_threshold=None, row_factory=dict_row) as connection:
+        tenant = await (await connection.execute("SELECT tenant_key, tenant_id FROM salespulse.dim_tenant")).fetchone()
+        assert tenant is not None
+        for (name, (shown, statements)), days in itertools.product(_PARTS.items(), _DAYS):
+            asked = Filter.model_validate({"from": LAST_DAY - timedelta(days=days - 1), "to": LAST_DAY})
+            times: tuple[list[float], list[float]] = ([], [])
+            # The first round only fills the caches.
+            for number in range(rounds + 1):
+                rollups = await _from_rollups(connection, tenant["tenant_key"], shown.build, asked)
+                sales = await _on_demand(connection, tenant["tenant_id"], statements, asked)
+                if number:
+                    times[0].append(rollups)
+                    times[1].append(sales)
+            await _check_equal(connection, tenant, asked)
+            found[name, days] = times
+    return found
+
+
+async def _from_rollups(
+    connection: _Connection, tenant_key: int, build: Callable[[Reader, Filter], Awaitable[Any]], asked: Filter
+) -> float:
+    """What the API's own code asks, as its role, each statement explained as well."""
+    explained = _Explained(connection)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL ROLE salespulse_dashboard")
+        await connection.execute("SELECT set_config('salespulse.tenant_key', %s, true)", [str(tenant_key)])
+        await build(await open_reader(cast("_Connection", explained), tenant_key, asked), asked)
+    return explained.ms
+
+
+async def _on_demand(connection: _Connection, tenant_id: str, statements: Sequence[str], asked: Filter) -> float:
+    explained = _Explained(connection)
+    for statement in statements:
+        await explained.explain(statement, _parameters(tenant_id, asked))
+    return explained.ms
+
+
+class _Explained:
+    """Stands for a connection: gives the rows, and adds up what the server says that planning and executing took."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self.ms = 0.0
+
+    async def execute(self, statement: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[dict[str, Any]]:
+        await self.explain(statement, parameters)
+        return await self._connection.execute(statement.encode(), parameters)
+
+    async def explain(self, statement: str, parameters: dict[str, Any]) -> None:
+        explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"
+        row = await (await self._connection.execute(explain.encode(), parameters)).fetchone()
+        assert row is not None
+        (plan,) = row["QUERY PLAN"]
+        self.ms += plan["Planning Time"] + plan["Execution Time"]
+
+
+async def _check_equal(connection: _Connection, tenant: dict[str, Any], asked: Filter) -> None:
+    """Both ways give the same figures: else there would be nothing to compare."""
+    parameters = _parameters(tenant["tenant_id"], asked)
+    sold = [row for row in await (await connection.execute(SALES.encode(), parameters)).fetchall() if row["is_current"]]
+    back = [
+        row for row in await (await connection.execute(RETURNS.encode(), parameters)).fetchall() if row["is_current"]
+    ]
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('salespulse.tenant_key', %s, true)", [str(tenant["tenant_key"])])
+        document = await SALES_SUMMARY.build(await open_reader(connection, tenant["tenant_key"], asked), asked)
+    net = sold[0]["gross_amount"] - sold[0]["discount_amount"] - sum((row["refund_amount"] for row in back), Decimal(0))
+    totals = document["totals"]
+    assert (sold[0]["sale_count"], net) == (totals["sale_count"], totals["net_amount"]), (sold, back, totals)
+
+
+def _parameters(tenant_id: str, asked: Filter) -> dict[str, Any]:
+    assert asked.from_date is not None
+    assert asked.to_date is not None
+    period = Period(asked.from_date, asked.to_date)
+    return {
+        "tenant_id": tenant_id,
+        "from_date": period.first,
+        "to_date": period.last,
+        "previous_from": period.previous.first,
+    }

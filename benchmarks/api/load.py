@@ -1,0 +1,181 @@
+"""Put a crowd of connections on the API with wrk, and watch what that costs whom."""
+
+import json
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+
+from benchmarks.api.scene import Scene
+
+_SCRIPT = Path(__file__).with_name("users.lua")
+_WATCH_EVERY_S = 0.5
+# An overloaded API works off its queue before it answers.
+_PATIENCE_S = 120
+_PROGRAMS = ("dashboard", "redis", "pgbouncer_dashboard", "postgres_primary", "postgres_standby", "worker")
+
+
+@dataclass
+class Load:
+    """What wrk counted, and what was watched meanwhile.
+
+    Attributes:
+        answered: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
+        cpu: of each program with its children, in cores.
+        server_connections: the most that PostgreSQL had at a time, by server; and the bound, 80 % of `max_connections`.
+        lookups: answers by where they came from: `hit`, `joined`, `miss`.
+        database_ms: time that the standby spent in statements, of whoever they were.
+        refused: connections that the kernel turned away, or that waited in vain in a full queue.
+    """
+
+    answered: dict[str, int]
+    cpu: dict[str, float] = field(default_factory=dict)
+    server_connections: dict[str, int] = field(default_factory=dict)
+    connection_bound: int = 0
+    lookups: dict[str, float] = field(default_factory=dict)
+    database_ms: float = 0.0
+    refused: int = 0
+
+    @property
+    def errors(self) -> int:
+        """Answers that were none, of any kind."""
+        return (
+            sum(count for name, count in self.answered.items() if name.endswith("_errors")) + self.answered["timeouts"]
+        )
+
+    @property
+    def per_second(self) -> float:
+        return self.answered["requests"] / (self.answered["duration_us"] / 1e6)
+
+    @property
+    def from_cache(self) -> float:
+        """Share of the answers that cost the database nothing."""
+        return 1 - self.lookups["miss"] / max(1.0, sum(self.lookups.values()))
+
+    def ms(self, name: str) -> float:
+        """One of wrk's latencies, such as `p95`."""
+        return self.answered[f"{name}_us"] / 1000
+
+
+def run_load(scene: Scene, *, seconds: float, think_ms: int) -> Load:
+    """Load the API for a while.
+
+    Args:
+        scene: what is loaded.
+        seconds: how long.
+        think_ms: mean pause of a connection between an answer and its next request; 0: none.
+    """
+    command = [
+        "wrk", "--threads", "1", "--connections", str(scene.users), "--duration", f"{seconds:.0f}s", "--timeout", "10s",
+        "--latency", "--script", str(_SCRIPT), scene.url, "--", str(scene.requests), str(think_ms), "0",
+    ]  # fmt: skip
+    watch = _Watch(scene)
+    refused, lookups, busy_ms = _refused(), _lookups(scene), _active_ms(scene)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
+        watch.start(wrk.pid)
+        output = wrk.stdout.read() if wrk.stdout else ""
+    watch.stop()
+    found = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
+    if wrk.returncode or found is None:
+        raise RuntimeError(f"wrk failed: {output[-2000:]}")
+    load = Load(json.loads(found.removeprefix("JSON ")))
+    load.cpu = watch.cpu()
+    load.server_connections, load.connection_bound = watch.connections, watch.bound
+    load.lookups = {name: count - lookups[name] for name, count in _lookups(scene).items()}
+    load.database_ms = _active_ms(scene) - busy_ms
+    load.refused = _refused() - refused
+    return load
+
+
+class _Watch:
+    """Looks at processes and connections while wrk runs."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._before: dict[str, float] = {}
+        self._after: dict[str, float] = {}
+        self._wrk = psutil.Process()
+        self._began = 0.0
+        self._seconds = 0.0
+        self.connections: dict[str, int] = {}
+        self.bound = 0
+
+    def start(self, wrk: int) -> None:
+        self._wrk = psutil.Process(wrk)
+        self._began = time.monotonic()
+        self._before = {name: _cpu_s(self._scene.process(name)) for name in _PROGRAMS}
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def cpu(self) -> dict[str, float]:
+        return {name: (used - self._before.get(name, 0.0)) / self._seconds for name, used in self._after.items()}
+
+    def _run(self) -> None:
+        settings = self._scene.settings
+        programs = {name: self._scene.process(name) for name in _PROGRAMS}
+        with (
+            psycopg.connect(settings.url("admin_url"), autocommit=True) as primary,
+            psycopg.connect(settings.url("replica_direct_url"), autocommit=True) as standby,
+        ):
+            row = primary.execute("SELECT current_setting('max_connections')::int").fetchone()
+            self.bound = row[0] * 8 // 10 if row else 0
+            while not self._stop.wait(_WATCH_EVERY_S):
+                for name, connection in (("primary", primary), ("standby", standby)):
+                    self.connections[name] = max(self.connections.get(name, 0), _sessions(connection))
+                after = {name: _cpu_s(process) for name, process in programs.items()}
+                try:
+                    after["wrk"] = _cpu_s(self._wrk)
+                except psutil.NoSuchProcess:
+                    break
+                self._after, self._seconds = after, time.monotonic() - self._began
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """Of a process and its children, those that have ended too."""
+    times = process.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in process.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _sessions(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _active_ms(scene: Scene) -> float:
+    with psycopg.connect(scene.settings.url("replica_direct_url"), autocommit=True) as standby:
+        row = standby.execute("SELECT active_time FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _lookups(scene: Scene) -> dict[str, float]:
+    found = {"hit": 0.0, "joined": 0.0, "miss": 0.0}
+    for line in httpx.get(f"{scene.url}/metrics", timeout=_PATIENCE_S).text.splitlines():
+        if line.startswith("salespulse_answer_cache_lookups_total{"):
+            found[line.split('"')[1]] = float(line.rpartition(" ")[2])
+    return found
+
+
+def _refused() -> int:
+    """Connections that found a full queue: the machine's own count (ListenOverflows, ListenDrops)."""
+    lines = Path("/proc/net/netstat").read_text(encoding="utf-8").splitlines()
+    names, values = (line.split()[1:] for line in lines if line.startswith("TcpExt:"))
+    counts = dict(zip(names, map(int, values), strict=True))
+    return counts.get("ListenOverflows", 0) + counts.get("ListenDrops", 0)

@@ -1,0 +1,201 @@
+"""The whole local stack, as `salespulse up` starts it, with the sales of 200 tenants and their users."""
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import psutil
+import psycopg
+
+from benchmarks.refresh.dataset import DAYS, LINES_PER_SALE, SEED, TENANTS
+from connect import Settings
+from dashboard_api.auth import issue_token
+from local_stack.layout import Layout
+from local_stack.stack import StackOptions, down, up
+from local_stack.supervisor import Supervisor
+from local_stack.waiting import wait_until
+from pipelines.cli.stack import kept_commands
+from pipelines.demo import prepare_schema, wait_until_drained
+from pipelines.refresh.observe import SourceObservation
+from retail_app.synthetic import generate
+
+# Of one user: the bundled policy, which a request a second keeps, and one that a connection without think time keeps too.
+BUNDLED_LIMIT, WIDE_LIMIT = "100/minute", "1000000/minute"
+_POLICY = '[policies.default]\nlimits = ["{limit}"]\non_outage = "local"\n'
+_REQUESTS = 40_000
+# What the users ask for, and how often of a hundred times. The page itself asks for the overview only.
+_MIX = {
+    "overview": 50,
+    "sales-summary": 20,
+    "trend": 8,
+    "top-products": 8,
+    "product-groups": 3,
+    "payments": 3,
+    "heatmap": 3,
+    "top-customers": 3,
+    "stores": 2,
+}
+# One user in five looks at dates of an own choice, so many days up to today, and one of those at a single store.
+_OWN_DATES, _ONE_STORE = 0.2, 0.2
+_PERIODS = (7, 30, 90, 365)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is running.
+
+    Attributes:
+        settings: of the stack.
+        tenants: ids, the largest first.
+        requests: the file of requests in the users' order, for `users.lua`.
+        policies: the limiter's policy file.
+        lines: sale lines in the tables.
+        users: as many, each with a token of an own subject.
+    """
+
+    settings: Settings
+    directory: Path
+    tenants: tuple[str, ...]
+    requests: Path
+    policies: Path
+    lines: int
+    users: int
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+    def process(self, name: str) -> psutil.Process:
+        """A program of the stack."""
+        return psutil.Process(Supervisor(Layout(self.directory)).processes()[name]["pid"])
+
+    def allow(self, limit: str) -> None:
+        """Put a limit in force, and return when the running API has it."""
+        self.policies.write_text(_POLICY.format(limit=limit), encoding="utf-8")
+        token = issue_token(self.settings, tenant_id=self.tenants[0], subject="bench", valid_s=600)
+        wanted = limit.partition("/")[0]
+
+        def is_in_force() -> bool:
+            answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+            return bool(answer.headers.get("x-ratelimit-limit") == wanted)
+
+        wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
+
+
+@contextmanager
+def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[Scene]:
+    """Start everything, and stop it at the end.
+
+    Args:
+        lines: sale lines over all tenants together.
+        users: spread over the tenants.
+        data_dir: where the data are kept for another run; None: somewhere, and removed at the end.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="salespulse-bench-"))
+    scratch.chmod(0o755)
+    directory = data_dir or scratch / "stack"
+    policies = scratch / "policies.toml"
+    policies.write_text(_POLICY.format(limit=BUNDLED_LIMIT), encoding="utf-8")
+    os.environ["SALESPULSE_RATELIMIT_POLICIES"] = str(policies)
+    try:
+        settings = up(
+            StackOptions(data_dir=directory, commands=kept_commands()), migrate=prepare_schema, say=say
+        ).settings
+        sales_lines = _prepare(settings, lines)
+        stores = _stores(settings)
+        requests = scratch / "requests.tsv"
+        _write_requests(requests, settings, stores, users)
+        yield Scene(settings, directory, tuple(stores), requests, policies, sales_lines, users)
+    finally:
+        del os.environ["SALESPULSE_RATELIMIT_POLICIES"]
+        down(directory, say=say)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def wait_until_quiet(settings: Settings) -> None:
+    """Return when every committed change is in the rollups."""
+    wait_until_drained(settings, deadline_s=600, watch=_look)
+
+
+def _prepare(settings: Settings, lines: int) -> int:
+    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
+        if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):
+            say(f"making {lines:,} sale lines of {TENANTS} tenants")
+            generate(
+                connection,
+                tenants=TENANTS,
+                sales=round(lines / LINES_PER_SALE),
+                days=DAYS,
+                seed=SEED,
+                last_day=_today(),
+            )
+        say("waiting for the rollups")
+        wait_until_quiet(settings)
+        found = connection.execute("SELECT count(*) FROM retail.sale_items").fetchone()
+    with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
+        admin.execute("VACUUM ANALYZE")
+        admin.execute("CHECKPOINT")
+    assert found is not None
+    return int(found[0])
+
+
+def _stores(settings: Settings) -> dict[str, list[str]]:
+    """Of each tenant, the largest first."""
+    stores: dict[str, list[str]] = {}
+    with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
+        for tenant_id, store_id in connection.execute(
+            "SELECT t.id, s.id FROM retail.tenants AS t INNER JOIN retail.stores AS s ON s.tenant_id = t.id "
+            "INNER JOIN (SELECT tenant_id, count(*) AS sales FROM retail.sales GROUP BY tenant_id) AS n ON n.tenant_id = t.id "
+            "WHERE t.name LIKE %s ORDER BY n.sales DESC, t.id, s.id",
+            [f"Synthetic {SEED}-%"],
+        ):
+            stores.setdefault(tenant_id, []).append(store_id)
+    return stores
+
+
+def _write_requests(path: Path, settings: Settings, stores: dict[str, list[str]], users: int) -> None:
+    """One request of each user after the other, again and again, each another one of the mix."""
+    dice = random.Random(SEED)
+    tenants = list(stores)
+    asking = []
+    for number in range(users):
+        tenant = tenants[number % len(tenants)]
+        token = issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600)
+        asking.append((_selection(dice, stores[tenant]), token))
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(_REQUESTS):
+            selection, token = asking[number % users]
+            (name,) = dice.choices(list(_MIX), list(_MIX.values()))
+            file.write(f"/api/dashboard/{name}{selection}\t{token}\n")
+
+
+def _selection(dice: random.Random, stores: list[str]) -> str:
+    """What one user looks at all the time: mostly what the page shows by itself."""
+    if dice.random() >= _OWN_DATES:
+        return ""
+    days = dice.choice(_PERIODS)
+    asked = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
+    if dice.random() < _ONE_STORE:
+        asked["store"] = dice.choice(stores)
+    return f"?{urlencode(asked)}"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _look(seen: SourceObservation) -> None:
+    del seen
+
+
+def say(line: str) -> None:
+    print(f"  stack: {line}", flush=True)

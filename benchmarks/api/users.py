@@ -1,0 +1,138 @@
+"""A thousand users: what they see, what that costs, and what changes while a backfill runs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+
+import psycopg
+
+from benchmarks.api.load import Load, run_load
+from benchmarks.api.scene import BUNDLED_LIMIT, WIDE_LIMIT, Scene, wait_until_quiet
+from benchmarks.report import Figure, Report, figure
+from local_stack.waiting import wait_until
+
+SALES_PER_S = 10.0
+_WARM_UP_S = 15.0
+_MEMORY_MIB = 300
+_SALES = "SELECT count(*) FROM retail.sales"
+_QUEUED = "SELECT count(*) FROM (SELECT FROM salespulse.pending_document LIMIT 1) AS p"
+
+
+def measure_users(report: Report, scene: Scene, *, seconds: float, rounds: int) -> None:
+    """With think time and without, live sales and refreshes going on; then with think time beside a backfill, in turns."""
+    with live_sales(scene):
+        scene.allow(BUNDLED_LIMIT)
+        run_load(scene, seconds=_WARM_UP_S, think_ms=1_000)
+        alone, beside = [], []
+        for _ in range(rounds):
+            alone.append(run_load(scene, seconds=seconds, think_ms=1_000))
+            with backfill(scene):
+                beside.append(run_load(scene, seconds=seconds, think_ms=1_000))
+        _report_users(report, f"{scene.users:,} users, a request a second each", alone, p95=50, p99=200)
+        _report_backfill(report, f"{scene.users:,} users beside a backfill", alone, beside)
+        scene.allow(WIDE_LIMIT)
+        run_load(scene, seconds=_WARM_UP_S, think_ms=0)
+        _report_users(
+            report,
+            f"{scene.users:,} connections without think time",
+            [run_load(scene, seconds=seconds, think_ms=0) for _ in range(rounds)],
+            p95=200,
+            p99=None,
+        )
+    memory = scene.process("dashboard").memory_info().rss / 2**20
+    report.add(Figure("memory of the API's process after all that", memory, "MiB", bound=_MEMORY_MIB))
+
+
+@contextmanager
+def live_sales(scene: Scene) -> Iterator[None]:
+    """Sales, edits, returns and the rest, at a steady pace, in a process of their own; Dagster refreshes by itself."""
+    before = _value(scene, _SALES)
+    with _command(scene, "traffic", "--rate", f"{SALES_PER_S:g}", "--json"):
+        _await(lambda: _value(scene, _SALES) != before, "the first live sale")
+        yield
+
+
+@contextmanager
+def backfill(scene: Scene) -> Iterator[None]:
+    """All of history queued again: the refreshes apply it in batches, beside the live sales."""
+    with _command(scene, "backfill", "--json"):
+        _await(lambda: _value(scene, _QUEUED) > 0, "the backfill to begin")
+        yield
+    wait_until_quiet(scene.settings)
+
+
+def _await(is_so: Callable[[], bool], what: str) -> None:
+    wait_until(is_so, timeout_s=120, what=what, every_s=0.1)
+
+
+def _value(scene: Scene, statement: str) -> int:
+    with psycopg.connect(scene.settings.url("admin_url"), autocommit=True) as admin:
+        row = admin.execute(statement.encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def _command(scene: Scene, *arguments: str) -> Iterator[None]:
+    environment = {**os.environ, "SALESPULSE_DATA_DIR": str(scene.directory)}
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+            if process.poll():
+                raise RuntimeError(f"salespulse {arguments[0]} failed with exit code {process.returncode}")
+        finally:
+            process.terminate()
+
+
+def _report_users(report: Report, name: str, loads: list[Load], *, p95: float, p99: float | None) -> None:
+    report.add(
+        figure(f"{name}: answers a second", [load.per_second for load in loads], "/s", note=_shares(loads)),
+        figure(f"{name}: p50", [load.ms("p50") for load in loads], "ms"),
+        figure(f"{name}: p95", [load.ms("p95") for load in loads], "ms", bound=p95),
+        figure(f"{name}: p99", [load.ms("p99") for load in loads], "ms", bound=p99),
+        Figure(f"{name}: errors of any kind", sum(load.errors for load in loads), "", bound=0, note=_errors(loads)),
+        Figure(f"{name}: connections refused by the machine", sum(load.refused for load in loads), "", bound=0),
+        figure(f"{name}: answers from the process's memory", [100 * load.from_cache for load in loads], "%"),
+        figure(
+            f"{name}: database time per answer, the replica's refreshes included",
+            [load.database_ms / load.answered["requests"] for load in loads],
+            "ms",
+        ),
+    )
+    for server in ("primary", "standby"):
+        most = max(load.server_connections.get(server, 0) for load in loads)
+        report.add(Figure(f"{name}: most connections to the {server}", most, "", bound=loads[0].connection_bound))
+
+
+def _report_backfill(report: Report, name: str, alone: list[Load], beside: list[Load]) -> None:
+    report.add(
+        figure(f"{name}: p95", [load.ms("p95") for load in beside], "ms", note=_shares(beside)),
+        Figure(f"{name}: errors of any kind", sum(load.errors for load in beside), "", bound=0),
+        figure(
+            f"{name}: p95 / without",
+            [with_it.ms("p95") / without.ms("p95") for with_it, without in zip(beside, alone, strict=True)],
+            "x",
+            bound=2,
+        ),
+    )
+
+
+def _shares(loads: list[Load]) -> str:
+    """Who used how much of the cores."""
+    names = sorted({name for load in loads for name in load.cpu}, key=lambda name: -median(_cpu(loads, name)))
+    return "cores: " + ", ".join(f"{name} {median(_cpu(loads, name)):.2f}" for name in names)
+
+
+def _cpu(loads: list[Load], name: str) -> list[float]:
+    return [load.cpu.get(name, 0.0) for load in loads]
+
+
+def _errors(loads: list[Load]) -> str:
+    counts = {
+        name: sum(load.answered[name] for load in loads)
+        for name in ("connect_errors", "read_errors", "write_errors", "status_errors", "timeouts")
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
