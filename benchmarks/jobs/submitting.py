@@ -71,7 +71,7 @@ async def _submit(api: Api, *, seconds: float, every_s: float) -> list[float]:
     ends_at = time.perf_counter() + seconds
     taken: list[float] = []
 
-    async def client(number: int) -> None:
+    async def client() -> None:
         headers, sent = {}, 0
         async with await api.connect() as connection:
             await asyncio.sleep(random.uniform(0, every_s))
@@ -86,7 +86,7 @@ async def _submit(api: Api, *, seconds: float, every_s: float) -> list[float]:
                 sent += 1
                 await asyncio.sleep(max(0.0, every_s - took_s))
 
-    await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
     return taken
 
 

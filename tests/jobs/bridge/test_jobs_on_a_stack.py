@@ -155,7 +155,8 @@ def test_cancel_a_queued_a_running_and_an_ended_job(stack: Stack) -> None:
 
 def test_a_canceled_refresh_leaves_the_figures_consistent(stack: Stack) -> None:
     tenant = tenant_of(stack)
-    job = stack.started(kind="refresh_sales_summary", tenant=tenant, drain_seconds=60)
+    job = stack.submit("refresh_sales_summary", tenant=tenant, drain_seconds=60)
+    stack.wait(job, JobState.RUNNING)
     stack.store.cancel(job.id)
     assert stack.wait(job).state is JobState.CANCELED
     checked = stack.wait(stack.submit("verify_sales_summary", tenant=tenant))
