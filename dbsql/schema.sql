@@ -365,6 +365,27 @@ ALTER TABLE salespulse.inbound_hook ALTER COLUMN hook_id ADD GENERATED ALWAYS AS
     CACHE 1
 );
 
+CREATE TABLE salespulse.job_archive (
+    job_id uuid NOT NULL,
+    tenant_key integer,
+    tenant_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL COLLATE pg_catalog."C",
+    code text COLLATE pg_catalog."C",
+    attempt integer NOT NULL,
+    seq bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    record jsonb NOT NULL
+)
+WITH (fillfactor='80');
+
+CREATE TABLE salespulse.job_feed_position (
+    reader text NOT NULL COLLATE pg_catalog."C",
+    epoch text NOT NULL COLLATE pg_catalog."C",
+    feed_id text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE TABLE salespulse.monthly_customer_sales (
     tenant_key integer NOT NULL,
     business_month date NOT NULL,
@@ -616,6 +637,12 @@ ALTER TABLE ONLY salespulse.inbound_hook
 ALTER TABLE ONLY salespulse.inbound_hook
     ADD CONSTRAINT inbound_hook_token_hash_key UNIQUE (token_hash);
 
+ALTER TABLE ONLY salespulse.job_archive
+    ADD CONSTRAINT job_archive_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY salespulse.job_feed_position
+    ADD CONSTRAINT job_feed_position_pkey PRIMARY KEY (reader);
+
 ALTER TABLE ONLY salespulse.monthly_customer_sales
     ADD CONSTRAINT monthly_customer_sales_pkey PRIMARY KEY (tenant_key, business_month, customer_key, store_key);
 
@@ -693,6 +720,10 @@ CREATE INDEX hourly_store_sales_business_date_idx ON salespulse.hourly_store_sal
 
 CREATE INDEX inbound_hook_tenant_key_idx ON salespulse.inbound_hook USING btree (tenant_key);
 
+CREATE INDEX job_archive_ended_at_idx ON salespulse.job_archive USING btree (ended_at);
+
+CREATE INDEX job_archive_tenant_key_idx ON salespulse.job_archive USING btree (tenant_key, created_at);
+
 CREATE INDEX monthly_customer_sales_business_month_idx ON salespulse.monthly_customer_sales USING brin (business_month) WITH (pages_per_range='16');
 
 CREATE INDEX monthly_product_sales_business_month_idx ON salespulse.monthly_product_sales USING brin (business_month) WITH (pages_per_range='16');
@@ -768,6 +799,8 @@ ALTER TABLE salespulse.hourly_store_sales ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.inbound_hook ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE salespulse.job_archive ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE salespulse.monthly_customer_sales ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE salespulse.monthly_product_sales ENABLE ROW LEVEL SECURITY;
@@ -793,6 +826,8 @@ CREATE POLICY pipeline_all ON salespulse.dim_tenant TO salespulse_pipeline USING
 CREATE POLICY pipeline_all ON salespulse.hourly_store_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.inbound_hook TO salespulse_pipeline USING (true) WITH CHECK (true);
+
+CREATE POLICY pipeline_all ON salespulse.job_archive TO salespulse_pipeline USING (true) WITH CHECK (true);
 
 CREATE POLICY pipeline_all ON salespulse.monthly_customer_sales TO salespulse_pipeline USING (true) WITH CHECK (true);
 
@@ -821,6 +856,8 @@ CREATE POLICY tenant_only ON salespulse.dim_store FOR SELECT TO salespulse_dashb
 CREATE POLICY tenant_only ON salespulse.dim_tenant FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 CREATE POLICY tenant_only ON salespulse.hourly_store_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
+
+CREATE POLICY tenant_only ON salespulse.job_archive FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
 CREATE POLICY tenant_only ON salespulse.monthly_customer_sales FOR SELECT TO salespulse_dashboard USING ((tenant_key = ( SELECT salespulse.current_tenant_key() AS current_tenant_key)));
 
@@ -900,6 +937,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.hourly_store_sales TO sale
 GRANT SELECT ON TABLE salespulse.hourly_store_sales TO salespulse_dashboard;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE salespulse.inbound_hook TO salespulse_pipeline;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_archive TO salespulse_pipeline;
+GRANT SELECT ON TABLE salespulse.job_archive TO salespulse_dashboard;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.job_feed_position TO salespulse_pipeline;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.monthly_customer_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.monthly_customer_sales TO salespulse_dashboard;

@@ -30,7 +30,7 @@ _CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserve
 _PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
 
 # The programs read these from the file that `up` writes, so that no secret stands in a process's environment.
-_IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret"}
+_IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret", "webhook_private_networks"}
 
 _PROJECT = Path(__file__).parents[1]
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
@@ -188,6 +188,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
             port=code_port,
             begins_early=True,
             environment=environment,
+            ready_timeout_s=300,  # it loads the definitions: seconds, on a busy machine a minute
         ),
         Program(
             name="worker",

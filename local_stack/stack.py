@@ -1,5 +1,6 @@
 """Start and stop the whole local stack. `up` brings it up from any state, however the last one ended."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,8 @@ class _Upward:
         urls = stack_urls(ports, credentials, postgres=runs_postgres, redis_url=own_redis, pooled=pgbouncer is not None)
         ui_port = ports["webserver"] if options.with_ui else None
         own = {"api_port": str(ports["dashboard"])}
+        # A receiver on this machine, for trying it out.
+        own["webhook_private_networks"] = json.dumps(list(given.webhook_private_networks) or ["127.0.0.0/8"])
         if given.jwks_url is None:
             own["jwt_secret"] = given.jwt_secret.get_secret_value() if given.jwt_secret else credentials.jwt
         write_stack_file(layout, {**urls, **given_urls(given), **own}, ui_port=ui_port)

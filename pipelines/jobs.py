@@ -13,7 +13,7 @@ from pipelines.assets.observe import observe_source_assets
 from pipelines.assets.rebuild import rebuild_tables
 from pipelines.assets.refresh import refresh_tables
 from pipelines.assets.repair import repair_tables
-from pipelines.retention import prune_history
+from pipelines.retention import prune_history, prune_jobs
 from pipelines.tags import DRAINS_TAGS, MAX_RUNTIME
 
 refresh_job = dg.define_asset_job(
@@ -100,13 +100,14 @@ def observe_job() -> None:
 
 
 @dg.job(
-    description="Prunes Dagster's own history and the refresh log: see docs/dagster.md, Retention.",
+    description="Prunes Dagster's own history, the refresh log and background jobs: see docs/dagster.md, Retention.",
     tags={MAX_RUNTIME: "3600"},
     executor_def=dg.in_process_executor,
 )
 def maintenance_job() -> None:
-    """One step."""
+    """Two steps that do not need each other."""
     prune_history()
+    prune_jobs()
 
 
 JOBS = (

@@ -1,4 +1,4 @@
-"""Retention of Dagster's own history: what a busy day leaves there (runs, log lines, observations) would fill the disk.
+"""Retention of Dagster's own history and of background jobs: what a busy day leaves there (runs, log lines, observations) would fill the disk.
 
 Ticks are purged by Dagster itself (`retention` in dagster.yaml). Runs go through Dagster's interface; event rows by SQL, since
 it has no interface for them: asset events must stay, or partitions would count as never made.
@@ -13,8 +13,12 @@ import dagster as dg
 from connect import load_settings
 from dbsql import query
 from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.bridge.archive import prune_archive
+from pipelines.bridge.store import open_store
 from pipelines.refresh import Connection, connect_route
 from pipelines.resources import Warehouse
+from pipelines.webhooks import prune_deliveries
+from ratelimit_service.jobs import JobError
 
 BATCH_ROWS = 10_000
 # Some 25 ms each; the rest goes an hour later.
@@ -41,6 +45,27 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
         with warehouse.connect() as connection:
             rows = _prune(connection, "retention.prune_refresh_log", runs_before)
         context.log.info("%d rows of the refresh log pruned", rows)
+
+
+@dg.op(retry_policy=RETRIES)
+def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
+    """Prune the archive of background jobs, exported reports, and the job store's lists, behind the ages that the settings give."""
+    # Imported here: pandas takes a second, and most processes that load these definitions never export.
+    from pipelines.export.retention import expire_exports  # noqa: PLC0415
+
+    settings = load_settings()
+    files = expire_exports(settings.exports, keep_s=settings.export_keep_hours * 3600)
+    context.log.info("%d exported reports removed", files)
+    with failures_explained("pruning the jobs' archive"), warehouse.connect() as connection:
+        rows = prune_archive(connection, keep_days=settings.jobs_archive_days)
+        deliveries = prune_deliveries(connection, keep_days=settings.jobs_archive_days)
+    context.log.info("%d jobs removed from the archive, %d webhooks from the log of deliveries", rows, deliveries)
+    if settings.redis_url is None:
+        return
+    try:
+        context.log.info("%d jobs taken off the job store's lists", open_store(settings).prune())
+    except JobError as error:
+        context.log.warning("the job store is not pruned this time: %s", error)
 
 
 def prune_events(storage: Connection, before: datetime) -> int:

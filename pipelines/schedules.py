@@ -3,18 +3,29 @@
 import dagster as dg
 
 from connect import load_settings
+from pipelines.bridge.submit import submit_refresh
+from pipelines.draining import is_draining
 from pipelines.jobs import health_job, maintenance_job, refresh_job, verify_job
 from pipelines.partitions import month_in_turn
 
 _RUNNING = dg.DefaultScheduleStatus.RUNNING
 
-refresh_schedule = dg.ScheduleDefinition(
-    name="refresh_schedule",
+
+@dg.schedule(
     job=refresh_job,
     cron_schedule="*/10 * * * *",
     default_status=_RUNNING,
     description="A refresh every 10 minutes, whatever happens.",
 )
+def refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Ask the job store for a refresh, so that triggers coalesce; Dagster itself where the job store does not take it."""
+    job_id = submit_refresh(
+        subject="schedule",
+        drain_s=load_settings().drain_seconds,
+        is_draining=lambda: is_draining(context.instance),
+    )
+    return dg.RunRequest() if job_id is None else dg.SkipReason(f"asked for as job {job_id}")
+
 
 health_schedule = dg.ScheduleDefinition(
     name="health_schedule",

@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from connect import load_settings
 from dbsql import query
 from pipelines.assets.failures import failures_explained
 from pipelines.assets.observe import observe_assets
+from pipelines.bridge.submit import submit_refresh
+from pipelines.draining import is_draining
 from pipelines.jobs import refresh_job
 from pipelines.refresh import Connections
 from pipelines.refresh.observe import SourceObservation, advance_as_of, observe_source
 from pipelines.resources import Primary, Replica, Warehouse, open_routes
-from pipelines.tags import DRAINS_TAGS
 
 LOOK_EVERY_S = 0.25
 TICK_S = 20.0
@@ -27,8 +29,6 @@ OBSERVE_EVERY_S = 60.0
 # after twice as long the next time, and so on up to the schedule's ten minutes.
 ASK_AGAIN_S = 15.0
 ASK_AGAIN_AT_MOST_S = 600.0
-
-IN_PROGRESS = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
 @dataclass(frozen=True)
@@ -106,27 +106,33 @@ def tick(
     cursor: Cursor,
     *,
     is_draining: Callable[[], bool],
+    submit: Callable[[], str | None],
     clock: Callable[[], float] = time.time,
     wait: Callable[[float], object] = time.sleep,
     tick_s: float = TICK_S,
 ) -> dg.SensorResult:
-    """Look every `LOOK_EVERY_S` for `tick_s` at most; end at the first look that asks for a run.
+    """Look every `LOOK_EVERY_S` for `tick_s`, and ask the job store for a refresh whenever one is needed.
 
-    Moves `as_of` on when nothing is pending, and reports on the source assets every `OBSERVE_EVERY_S`.
+    Where the job store does not take it, the tick ends with a request for a run. Moves `as_of` on when nothing is pending, and reports on the source assets every `OBSERVE_EVERY_S`.
 
     Args:
         connections: to the three servers.
         cursor: of the last tick.
         is_draining: whether a run that applies everything pending is queued or started.
+        submit: asks the job store for a refresh; gives the job's id, None where Dagster has to be asked.
         clock: Unix time.
         wait: waits a number of seconds.
         tick_s: how long to look.
     """
     ends_s = clock() + tick_s
+    jobs: list[str] = []
     while True:
         now_s = clock()
         observation = observe_source(connections)
         request = next_request(cursor, observation, is_draining=is_draining, now_s=now_s)
+        if request is not None and (job_id := submit()) is not None:
+            jobs.append(job_id)
+            cursor, request = request, None
         if request is not None or now_s + LOOK_EVERY_S >= ends_s:
             break
         wait(LOOK_EVERY_S)
@@ -139,10 +145,14 @@ def tick(
         cursor = Cursor(**{**asdict(cursor), "observed_s": now_s})
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"{request.pending} attempt {request.attempt}")] if request else [],
-        skip_reason=None if request else dg.SkipReason(f"nothing new in {tick_s:g} s"),
+        skip_reason=None if request else dg.SkipReason(_describe(jobs, tick_s)),
         cursor=cursor.format(),
         asset_events=events,
     )
+
+
+def _describe(jobs: list[str], tick_s: float) -> str:
+    return f"asked for as job {', '.join(dict.fromkeys(jobs))}" if jobs else f"nothing new in {tick_s:g} s"
 
 
 @dg.sensor(
@@ -158,10 +168,12 @@ def refresh_sensor(
     with failures_explained("looking for changes"), open_routes(replica, warehouse, primary) as connections:
         if not connections.replica.execute(query("source.list_views")).fetchall():
             return dg.SensorResult(skip_reason="no application is mapped yet: run `salespulse source install`")
-        return tick(connections, Cursor.parse(context.cursor), is_draining=lambda: is_draining(context.instance))
 
+        def draining() -> bool:
+            return is_draining(context.instance)
 
-def is_draining(instance: dg.DagsterInstance) -> bool:
-    """Tell whether a run that applies everything pending is queued or started."""
-    filters = dg.RunsFilter(statuses=list(IN_PROGRESS), tags=DRAINS_TAGS)
-    return bool(instance.get_run_ids(filters, limit=1))
+        def submit() -> str | None:
+            drain_s = load_settings().drain_seconds
+            return submit_refresh(subject="sensor", drain_s=drain_s, is_draining=draining)
+
+        return tick(connections, Cursor.parse(context.cursor), is_draining=draining, submit=submit)

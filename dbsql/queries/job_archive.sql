@@ -27,7 +27,7 @@ WHERE reader = %(reader)s;
 INSERT INTO salespulse.job_archive AS a (
     job_id, tenant_key, tenant_id, kind, state, code, attempt, seq, created_at, ended_at, record
 )
-VALUES (
+SELECT
     %(job_id)s::uuid,
     (SELECT t.tenant_key FROM salespulse.dim_tenant AS t WHERE t.tenant_id = %(tenant_id)s),
     %(tenant_id)s,
@@ -39,17 +39,16 @@ VALUES (
     %(created_at)s,
     %(ended_at)s,
     %(record)s::jsonb
-)
 ON CONFLICT (job_id) DO UPDATE
-SET
-    tenant_key = excluded.tenant_key,
-    state = excluded.state,
-    code = excluded.code,
-    attempt = excluded.attempt,
-    seq = excluded.seq,
-    ended_at = excluded.ended_at,
-    record = excluded.record
-WHERE a.seq < excluded.seq;
+    SET
+        tenant_key = excluded.tenant_key,
+        state = excluded.state,
+        code = excluded.code,
+        attempt = excluded.attempt,
+        seq = excluded.seq,
+        ended_at = excluded.ended_at,
+        record = excluded.record
+    WHERE a.seq < excluded.seq;
 
 -- name: list_live
 -- What had not ended when it was last seen, and what ended lately: the picture from which Redis is filled again.

@@ -10,7 +10,6 @@ from connect import load_settings
 from connect.routes import DASHBOARD_READ
 from pipelines.assets.failures import RETRIES, failures_explained
 from pipelines.bridge.tags import JOB_ID
-from pipelines.export import export_report as write_report
 from pipelines.kinds.export_sales_report import ExportSalesReport
 from pipelines.resources import JobReporter
 
@@ -25,6 +24,9 @@ class ExportConfig(dg.Config):
 @dg.op(retry_policy=RETRIES)
 def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: JobReporter) -> None:
     """Write the file as `<job id>.<format>` into the export directory, whole or not at all."""
+    # Imported here: pandas takes a second, and most processes that load these definitions never export.
+    from pipelines.export import export_report as write_report  # noqa: PLC0415
+
     asked = ExportSalesReport.model_validate(config.params)
     settings = load_settings()
     name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{asked.format}"

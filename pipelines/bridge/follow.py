@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from pipelines.bridge.runs import Runs
 from pipelines.bridge.stopper import Stopper
-from ratelimit_service.jobs import Job, JobEvent, JobState, JobStore, run_id_of
+from ratelimit_service.jobs import FailureCode, Job, JobEvent, JobState, JobStore, run_id_of
 
-# After these no run of the job's current attempt is wanted.
-_UNWANTED = {JobState.CANCELING, JobState.FAILED, JobState.CANCELED}
+# A deadline that was enforced: the run may go on. Where it ended by itself, these codes stand too, and nothing is done.
+_FORCED = {FailureCode.WORKER_LOST, FailureCode.START_TIMEOUT, FailureCode.DEADLINE_EXCEEDED}
 
 
 def follow(store: JobStore, runs: Runs, stopper: Stopper, events: Iterable[JobEvent]) -> None:
@@ -24,9 +24,9 @@ def follow(store: JobStore, runs: Runs, stopper: Stopper, events: Iterable[JobEv
             job = store.get(event.job_id)
             if job is not None and job.state is JobState.CANCELING:
                 stop_canceled(store, runs, stopper, job)
-        elif event.state in _UNWANTED:
+        elif event.state is JobState.FAILED and event.code in _FORCED:
             stopper.want(run_id_of(event.job_id, event.attempt))
-        elif event.state is JobState.RETRYING:
+        elif event.state is JobState.RETRYING and event.code in _FORCED:
             stopper.want(run_id_of(event.job_id, event.attempt - 1))
 
 
@@ -35,4 +35,4 @@ def stop_canceled(store: JobStore, runs: Runs, stopper: Stopper, job: Job) -> No
     if job.run_id is None or runs.get(job.run_id) is None:
         store.end_canceled(job.id, job.attempt)
     else:
-        stopper.want(job.run_id)
+        stopper.want(job.run_id, at_once=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from connect.errors import SettingsError
 from ratelimit_service.jobs import JobError, JobStore, JobStoreUnavailableError
 
 _LOG = logging.getLogger(__name__)
@@ -130,6 +131,9 @@ class Reporter:
             except JobStoreUnavailableError:
                 pause_s = _AWAY_S
                 self._give_back(news)
+            except SettingsError as error:
+                _LOG.warning("job %s: nothing is reported: %s", run.job_id, error)
+                return
             except JobError:
                 _LOG.exception("job %s: a report was refused", run.job_id)
         if store is not None:

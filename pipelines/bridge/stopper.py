@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 from pipelines.bridge.runs import Runs
 
-# A run is asked at once, and looks between its transactions. Its process is ended so long after, in seconds …
+# Seconds from the wish to the question; a run that is asked looks between its transactions …
+ASK_AFTER_S = 1.0
+# … to the end of its process …
 TERMINATE_AFTER_S = 5.0
-# … and a run that nothing ends is marked as canceled so long after.
-MARK_AFTER_S = 30.0
+# … and to marking a run as canceled that nothing has ended.
+MARK_AFTER_S = 15.0
 
 
 class Stopper:
@@ -34,13 +36,19 @@ class Stopper:
         self._terminate_after_s = terminate_after_s
         self._mark_after_s = mark_after_s
         self._since: dict[str, float] = {}
+        self._asked: set[str] = set()
         self._terminated: set[str] = set()
 
-    def want(self, run_id: str) -> None:
-        """Have a run end; asking again changes nothing."""
-        if run_id not in self._since:
-            self._runs.ask_to_stop(run_id)
-            self._since[run_id] = self._clock()
+    def want(self, run_id: str, *, at_once: bool = False) -> None:
+        """Have a run end; asking again changes nothing.
+
+        Args:
+            run_id: which one.
+            at_once: ask now. Else it is asked after `ASK_AFTER_S`: a run that has just noted its own end is left alone.
+        """
+        self._since.setdefault(run_id, self._clock())
+        if at_once and run_id not in self._asked:
+            self._ask(run_id)
 
     def step(self) -> int:
         """Go on with those that have not ended yet; give how many there are.
@@ -53,6 +61,7 @@ class Stopper:
         live = {run.run_id for run in self._runs.get_many(list(self._since)) if not run.is_ended}
         for run_id in self._since.keys() - live:
             del self._since[run_id]
+            self._asked.discard(run_id)
             self._terminated.discard(run_id)
         for run_id, since in self._since.items():
             waited_s = self._clock() - since
@@ -61,4 +70,10 @@ class Stopper:
             elif waited_s >= self._terminate_after_s and run_id not in self._terminated:
                 self._runs.terminate(run_id)
                 self._terminated.add(run_id)
+            elif waited_s >= ASK_AFTER_S and run_id not in self._asked:
+                self._ask(run_id)
         return len(self._since)
+
+    def _ask(self, run_id: str) -> None:
+        self._runs.ask_to_stop(run_id)
+        self._asked.add(run_id)

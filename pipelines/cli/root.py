@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "load": ("load", "load", "Load sales into the application's tables."),
     "traffic": ("traffic", "traffic", "Make live traffic on the application's tables."),
     "heartbeat": ("heartbeat", "heartbeat", "Write the heartbeat that bounds the replicas' staleness."),
+    "bridge": ("bridge", "bridge", "Hand background jobs to Dagster and follow their runs."),
+    "jobs": ("jobs", "jobs", "List, watch, submit and cancel background jobs."),
     "token": ("token", "token", "Print a link that opens the dashboard as one tenant."),
     "api-key": ("api_key", "api_key", "Make, list and revoke keys for machines."),
     "webhook": ("webhook", "webhook", "Tell other systems of jobs, and let them start jobs."),

@@ -20,7 +20,7 @@ _DATA_DIR = click.option(
 
 def kept_commands() -> dict[str, list[str]]:
     """The commands of this program that the supervisor keeps running: name to arguments."""
-    return {"heartbeat": ["heartbeat", "--every", "1"]}
+    return {"heartbeat": ["heartbeat", "--every", "1"], "bridge": ["bridge"]}
 
 
 @click.command()

@@ -2,6 +2,5 @@
 
 from pipelines.export.errors import ExportError
 from pipelines.export.report import Exported, export_report
-from pipelines.export.retention import expire_exports
 
-__all__ = ["ExportError", "Exported", "expire_exports", "export_report"]
+__all__ = ["ExportError", "Exported", "export_report"]

@@ -158,7 +158,7 @@ def _frames(cursor: Cursor[Any], columns: list[str]) -> Iterator[pd.DataFrame]:
 
 
 def _percent(reached: Any, first: date, last: date) -> float:
-    return 100.0 * min(1.0, ((reached - first).days + 1) / ((last - first).days + 1))
+    return float(100 * min(1.0, ((reached - first).days + 1) / ((last - first).days + 1)))
 
 
 @contextmanager

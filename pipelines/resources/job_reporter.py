@@ -18,9 +18,7 @@ class RunReporter(Reporter):
     """A reporter that can end its run."""
 
     def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-        settings = load_settings()
-        job_run = _job_run(run) if settings.redis_url is not None else None
-        super().__init__(job_run, lambda: open_store(settings))
+        super().__init__(_job_run(run), lambda: open_store(load_settings()))
         self._instance = instance
         self._run_id = run.run_id
 

@@ -1,0 +1,87 @@
+"""`python -m benchmarks.jobs`: every figure of the background jobs, as a table and as JSON."""
+
+import argparse
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+
+from benchmarks.jobs.ground import api, stack
+from benchmarks.jobs.running import measure_burst, measure_soak
+from benchmarks.jobs.streaming import measure_streams
+from benchmarks.jobs.submitting import measure_races, measure_submits, measure_triggers
+from benchmarks.jobs.transitions import measure_transitions
+from benchmarks.jobs.volume import measure_volume
+from benchmarks.ratelimit.server import redis_server
+from benchmarks.report import Report
+
+_PARTS = ("transitions", "volume", "http", "runs")
+
+
+def main() -> int:
+    """Measure; with --strict the exit code says whether every bound holds."""
+    wanted = _arguments()
+    quick = wanted.quick
+    sizes = {
+        "transitions": 2_500 if quick else 25_000,
+        "volume_jobs": 500 if quick else 10_000,
+        "submit_seconds": 5 if quick else 30,
+        "submits_per_second": 100,
+        "race_rounds": 5 if quick else 50,
+        "events_per_stream": 5 if quick else 30,
+        "events_per_second": 500,
+        "real_runs": 20 if quick else 200,
+    }
+    report = Report("jobs", settings={"quick": quick, **sizes})
+    if "transitions" in wanted.only:
+        with redis_server() as port:
+            with redis.Redis(port=port) as client:
+                report.versions["redis-server"] = client.info("server")["redis_version"]
+            measure_transitions(report, port, transitions=sizes["transitions"])
+    if "volume" in wanted.only:
+        with redis_server(durable=True) as port:
+            measure_volume(report, port, jobs=sizes["volume_jobs"])
+    if {"http", "runs"} & set(wanted.only):
+        _on_a_stack(report, wanted.only, sizes)
+    holds = report.finish(wanted.out)
+    if not holds:
+        print("some bounds do not hold here; the table says which", file=sys.stderr)
+    return 0 if holds or not wanted.strict else 1
+
+
+def _on_a_stack(report: Report, only: list[str], sizes: dict[str, int]) -> None:
+    with ExitStack() as opened:
+        settings = opened.enter_context(stack())
+        if "http" in only:
+            # In a Redis of its own, so that no bridge begins what is submitted.
+            with redis_server(durable=True) as port, api(settings, f"redis://127.0.0.1:{port}/0") as face:
+                measure_submits(report, face, rate=sizes["submits_per_second"], seconds=sizes["submit_seconds"])
+                measure_races(report, face, rounds=sizes["race_rounds"])
+                measure_triggers(report, face)
+            with redis_server(durable=True) as port, api(settings, f"redis://127.0.0.1:{port}/0") as face:
+                measure_streams(report, face, events=sizes["events_per_stream"], rate=sizes["events_per_second"])
+        if "runs" in only:
+            assert settings.dagster_home is not None
+            with api(settings) as face:
+                measure_soak(report, face, jobs=sizes["real_runs"], within_s=60 + 6.0 * sizes["real_runs"])
+                measure_burst(report, face, settings.dagster_home)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
+    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
+    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/jobs.json)")
+    quick = os.environ.get("QUICK") == "1"
+    parser.add_argument("--quick", action="store_true", default=quick, help="small sizes (QUICK=1)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
+    wanted = parser.parse_args()
+    wanted.only = wanted.only.split(",")
+    if unknown := set(wanted.only) - set(_PARTS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
+    return wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())
