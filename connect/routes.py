@@ -113,6 +113,16 @@ PIPELINE_READ = Route("pipeline_read", "replica_url", "salespulse_reader", size_
 PIPELINE_WRITE = Route("pipeline_write", "warehouse_url", _PIPELINE, size_setting="pipeline_connections")
 SOURCE_WRITE = Route("source_write", "primary_url", _PIPELINE, size_setting="pipeline_connections")
 DAGSTER = Route("dagster", "dagster_url", "Dagster's own", size_setting="dagster_connections")
+DAGSTER_LISTEN = Route("dagster_listen", "dagster_direct_url", "Dagster's own", is_direct=True)
 ADMIN = Route("admin", "admin_url", "one that may create schemas and roles", is_direct=True)
 
-ROUTES = (DASHBOARD_READ, DASHBOARD_FALLBACK, PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, DAGSTER, ADMIN)
+ROUTES = (
+    DASHBOARD_READ,
+    DASHBOARD_FALLBACK,
+    PIPELINE_READ,
+    PIPELINE_WRITE,
+    SOURCE_WRITE,
+    DAGSTER,
+    DAGSTER_LISTEN,
+    ADMIN,
+)

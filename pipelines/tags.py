@@ -1,4 +1,4 @@
-"""Tags that this project puts on Dagster runs; `salespulse/job_id` is left to the jobs of the HTTP face."""
+"""Tags that this project puts on Dagster runs; those of background jobs stand in `pipelines.bridge.tags`."""
 
 # Such a run applies everything that is pending, so that none beside it is needed.
 DRAINS = "salespulse/drains"

@@ -1,4 +1,4 @@
-"""Read the rollup tables with the application's own ids instead of surrogate keys, in the shape of `tests.naive`."""
+"""Read the warehouse's tables with the application's own ids instead of surrogate keys, in the shape of `tests.naive`."""
 
 from typing import Any
 
@@ -19,6 +19,41 @@ _JOINS = {
     "customer_id": "JOIN salespulse.dim_customer AS c ON c.customer_key = r.customer_key AND c.tenant_key = r.tenant_key",
     # Product 0 gathers lines without a product.
     "product_id": "LEFT JOIN salespulse.dim_product AS p ON p.product_key = r.product_key AND p.tenant_key = r.tenant_key",
+}
+
+# dimension -> width of its key, what the source has, what the warehouse has of rows that the source has (an inferred row has
+# no name)
+_DIMENSIONS = {
+    "dim_tenant": (
+        1,
+        "SELECT tenant_id, name, time_zone FROM salespulse_source.tenant",
+        "SELECT tenant_id, name, time_zone FROM salespulse.dim_tenant WHERE NOT is_deleted",
+    ),
+    "dim_store": (
+        2,
+        "SELECT tenant_id, store_id, name, time_zone FROM salespulse_source.store",
+        (
+            "SELECT t.tenant_id, d.store_id, d.name, d.own_time_zone FROM salespulse.dim_store AS d "
+            "JOIN salespulse.dim_tenant AS t USING (tenant_key) WHERE NOT d.is_deleted"
+        ),
+    ),
+    "dim_product": (
+        2,
+        "SELECT tenant_id, product_id, sku, name, product_group_id, product_group_name FROM salespulse_source.product",
+        (
+            "SELECT t.tenant_id, d.product_id, d.sku, d.name, d.product_group_id, d.product_group_name "
+            "FROM salespulse.dim_product AS d JOIN salespulse.dim_tenant AS t USING (tenant_key) "
+            "WHERE NOT d.is_deleted AND d.name IS NOT NULL"
+        ),
+    ),
+    "dim_customer": (
+        2,
+        "SELECT tenant_id, customer_id, name FROM salespulse_source.customer",
+        (
+            "SELECT t.tenant_id, d.customer_id, d.name FROM salespulse.dim_customer AS d "
+            "JOIN salespulse.dim_tenant AS t USING (tenant_key) WHERE NOT d.is_deleted AND d.name IS NOT NULL"
+        ),
+    ),
 }
 
 
@@ -44,3 +79,17 @@ def quarantined(connection: Connection[Any]) -> Rollup:
     """The documents in quarantine, as (kind, natural key) -> ()."""
     rows = connection.execute("SELECT document_kind, document_id FROM salespulse.quarantined_document").fetchall()
     return {tuple(row): () for row in rows}
+
+
+def source_dimensions(connection: Connection[Any]) -> dict[str, Rollup]:
+    """What the dimensions must hold: the mapping's views."""
+    return {name: _keyed(connection, width, expected) for name, (width, expected, _) in _DIMENSIONS.items()}
+
+
+def natural_dimensions(connection: Connection[Any]) -> dict[str, Rollup]:
+    """What they hold of rows that the source has."""
+    return {name: _keyed(connection, width, found) for name, (width, _, found) in _DIMENSIONS.items()}
+
+
+def _keyed(connection: Connection[Any], width: int, statement: str) -> Rollup:
+    return {tuple(row[:width]): tuple(row[width:]) for row in connection.execute(statement.encode()).fetchall()}

@@ -27,7 +27,7 @@ from pipelines.refresh.connections import Connection, connect_route
 from pipelines.source import SourceMapping, install_source, load_mapping
 from retail_app import install_application
 from tests.naive import Rollup, differences, naive_rollups
-from tests.natural import natural_rollups, quarantined
+from tests.natural import natural_dimensions, natural_rollups, quarantined, source_dimensions
 from tests.servers import Database, fresh_database
 
 Plain = psycopg.Connection[tuple[Any, ...]]
@@ -101,21 +101,22 @@ class Installation:
         )
 
     def truth(self) -> dict[str, Rollup]:
-        """What the rollups, and the quarantine, must hold now: plain SQL over the application's tables."""
+        """What rollups, dimensions and the quarantine must hold now: plain SQL over the application's tables."""
         primary = self._watched()[0]
+        dimensions = source_dimensions(primary)
         if one(primary, "SELECT to_regnamespace('truth') IS NULL"):
-            return {**naive_rollups(primary), "quarantine": {}}
-        waiting = primary.execute("SELECT kind, id FROM truth.quarantined").fetchall()
-        return {**naive_rollups(primary, schema="truth"), "quarantine": {tuple(row): () for row in waiting}}
+            return {**naive_rollups(primary), **dimensions, "quarantine": {}}
+        waiting = {tuple(row): () for row in primary.execute("SELECT kind, id FROM truth.quarantined")}
+        return {**naive_rollups(primary, schema="truth"), **dimensions, "quarantine": waiting}
 
     def rollup_errors(self, expected: dict[str, Rollup] | None = None, *, warehouse: Plain | None = None) -> Any:
-        """Rows in which the rollups (or the quarantine) differ from the truth, by rollup; empty if exact.
+        """Rows in which rollups, dimensions or the quarantine differ from the truth, by table; empty if exact.
 
         The warehouse is this database unless a connection to another one is given.
         """
         expected = self.truth() if expected is None else expected
         warehouse = warehouse or self._watched()[0]
-        found = {**natural_rollups(warehouse), "quarantine": quarantined(warehouse)}
+        found = {**natural_rollups(warehouse), **natural_dimensions(warehouse), "quarantine": quarantined(warehouse)}
         assert expected.keys() == found.keys()
         wrong = {name: differences(expected[name], found[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}

@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     if unknown := set(wanted.only) - set(_PARTS):
         parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
     wanted.lines = wanted.lines or (50_000 if wanted.quick else 500_000)
-    wanted.seconds = wanted.seconds or (8.0 if wanted.quick else 30.0)
+    wanted.seconds = wanted.seconds or (8.0 if wanted.quick else 20.0)
     return wanted
 
 

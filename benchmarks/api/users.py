@@ -3,17 +3,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
+
+import psycopg
 
 from benchmarks.api.load import Load, run_load
 from benchmarks.api.scene import BUNDLED_LIMIT, WIDE_LIMIT, Scene, wait_until_quiet
 from benchmarks.report import Figure, Report, figure
+from local_stack.waiting import wait_until
 
 SALES_PER_S = 10.0
 _WARM_UP_S = 15.0
 _MEMORY_MIB = 300
+_SALES = "SELECT count(*) FROM retail.sales"
+_QUEUED = "SELECT count(*) FROM (SELECT FROM salespulse.pending_document LIMIT 1) AS p"
 
 
 def measure_users(report: Report, scene: Scene, *, seconds: float, rounds: int) -> None:
@@ -44,7 +49,9 @@ def measure_users(report: Report, scene: Scene, *, seconds: float, rounds: int) 
 @contextmanager
 def live_sales(scene: Scene) -> Iterator[None]:
     """Sales, edits, returns and the rest, at a steady pace, in a process of their own; Dagster refreshes by itself."""
+    before = _value(scene, _SALES)
     with _command(scene, "traffic", "--rate", f"{SALES_PER_S:g}", "--json"):
+        _await(lambda: _value(scene, _SALES) != before, "the first live sale")
         yield
 
 
@@ -52,8 +59,19 @@ def live_sales(scene: Scene) -> Iterator[None]:
 def backfill(scene: Scene) -> Iterator[None]:
     """All of history queued again: the refreshes apply it in batches, beside the live sales."""
     with _command(scene, "backfill", "--json"):
+        _await(lambda: _value(scene, _QUEUED) > 0, "the backfill to begin")
         yield
     wait_until_quiet(scene.settings)
+
+
+def _await(is_so: Callable[[], bool], what: str) -> None:
+    wait_until(is_so, timeout_s=120, what=what, every_s=0.1)
+
+
+def _value(scene: Scene, statement: str) -> int:
+    with psycopg.connect(scene.settings.url("admin_url"), autocommit=True) as admin:
+        row = admin.execute(statement.encode()).fetchone()
+    return int(row[0]) if row else 0
 
 
 @contextmanager

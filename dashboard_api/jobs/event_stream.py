@@ -15,6 +15,7 @@ MEDIA_TYPE = "text/event-stream"
 # How long a client may leave what was sent unread, while there is more to send.
 UNREAD_MAX_S = 20.0
 RETRY_MS = 2_000
+_LAST = {"type": "http.response.body", "body": b"", "more_body": False}
 
 log = logging.getLogger(__name__)
 
@@ -50,38 +51,32 @@ class EventStream(Response):
             scope.setdefault("state", {})["waited_s"] = asyncio.get_running_loop().time() - began
 
     async def _serve(self, receive: Receive, send: Send) -> None:
-        tasks = [
-            asyncio.create_task(self._write(send)),
-            asyncio.create_task(_hang_up(receive)),
-            asyncio.create_task(self._watch.ended.wait()),
-        ]
-        writing = tasks[0]
+        writing = asyncio.create_task(self._write(send))
+        leaving = asyncio.create_task(_hang_up(receive))
+        ending = asyncio.create_task(self._watch.ended.wait())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writing, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+            has_left = leaving.done()
         finally:
-            await end_tasks(tasks)
+            await end_tasks((writing, leaving, ending))
             await self._texts.aclose()
-        if not writing.cancelled():
-            error = writing.exception()
-            if error is not None and not isinstance(error, TimeoutError):
-                raise error
-            is_dropped = error is not None
-        else:
-            is_dropped = self._watch.is_overrun
-        if is_dropped:
+        error = None if writing.cancelled() else writing.exception()
+        if isinstance(error, TimeoutError) or (self._watch.is_overrun and not has_left):
             # The answer is not completed: the server closes the connection, and the client resumes where it was.
             log.warning("a stream's reader was too slow and was dropped")
-        elif self._watch.ended.is_set() and not tasks[1].done():
+        elif error is not None:
+            raise error
+        elif writing.cancelled() and not has_left:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await send(_LAST)
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await _send(send, f"retry: {RETRY_MS}\n\n".encode())
         async for text in self._texts:
             await _send(send, text)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send(_LAST)
 
 
 async def _send(send: Send, text: bytes) -> None:

@@ -58,7 +58,7 @@ function schedule(seconds) {
 /** Show why there is no answer, kindly; give the seconds until the next try, or null for none. */
 function refused(error) {
   if (error.status === 401 || error.status === 403) {
-    dropToken();
+    if (error.status === 401) dropToken();
     signIn(error.status === 401 ? "Your session has ended" : "This account can't see the dashboard", error.message);
     return null;
   }

@@ -136,7 +136,7 @@ function fresh(state, text) {
 /** Say why there is no answer; give the seconds until the next try, or null for none. */
 function refused(error) {
   if (error.status === 401 || error.status === 403) {
-    dropToken();
+    if (error.status === 401) dropToken();
     signIn(error.status === 401 ? "Your session has ended" : "This account can't see jobs", error.message);
     return null;
   }

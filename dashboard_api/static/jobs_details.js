@@ -47,7 +47,7 @@ export function showDetails(job, mayCancel) {
     Attempt: job.max_attempts > 1 ? `${job.attempt} of ${job.max_attempts}` : "",
     Joined: job.joined ? `${asCount(job.joined)} more requests` : "",
     Counted: Object.entries(job.counts).map(([name, count]) => `${asCount(count)} ${name.replaceAll("_", " ")}`).join(", "),
-    "Ends by": !isEnded(job) && job.deadline_at ? asMoment(new Date(job.deadline_at)) : "",
+    "Last heard": !isEnded(job) && job.heartbeat_at ? asClock(new Date(job.heartbeat_at)) : "",
     "Heard later": job.late_outcome ? `attempt ${job.late_outcome.attempt} ${stateName(job.late_outcome.state).toLowerCase()}` : "",
     Id: job.id,
   });
@@ -56,7 +56,15 @@ export function showDetails(job, mayCancel) {
 
 function showFacts(facts) {
   const wanted = Object.entries(facts).filter(([, text]) => text);
-  at("d-facts").replaceChildren(...wanted.flatMap(([name, text]) => [make("dt", "", name), make("dd", "", text)]));
+  const box = at("d-facts");
+  const names = wanted.map(([name]) => name).join();
+  if (box.dataset.names !== names) box.replaceChildren(...wanted.flatMap(([name]) => [make("dt", "", name), make("dd")]));
+  box.dataset.names = names;
+  // Only what has changed is written, so that a selection lasts.
+  for (const [number, [, text]] of wanted.entries()) {
+    const cell = box.children[2 * number + 1];
+    if (cell.textContent !== text) cell.textContent = text;
+  }
 }
 
 async function showFile(job) {

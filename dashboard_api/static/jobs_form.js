@@ -1,4 +1,5 @@
 // The form of a kind, made from the JSON Schema of its parameters.
+import { asKind } from "./jobs_list.js";
 import { make } from "./parts.js";
 
 const TYPES = { integer: "number", number: "number" };
@@ -28,16 +29,18 @@ export function showFields(box, schema) {
 
 function makeField(name, property, isRequired) {
   const isFlag = property.type === "boolean";
-  const element = make("label", isFlag ? "field check" : "field");
+  const element = make("div", isFlag ? "field check" : "field");
   const input = makeInput(property, isRequired);
-  input.name = name;
+  Object.assign(input, { name, id: `param-${name}` });
+  const label = make("label", "label", asKind(name));
+  label.htmlFor = input.id;
+  const hint = make("span", "hint", property.description ?? "");
+  hint.id = `hint-${name}`;
   const wrong = make("span", "wrong");
   wrong.id = `wrong-${name}`;
   wrong.hidden = true;
-  const label = make("span", "label", property.title ?? name);
-  const parts = isFlag ? [input, label] : [label, input];
-  if (property.description) parts.push(make("span", "hint", property.description));
-  element.append(...parts, wrong);
+  input.setAttribute("aria-describedby", `${hint.id} ${wrong.id}`);
+  element.append(...(isFlag ? [input, label] : [label, input]), hint, wrong);
   return {
     name,
     element,
@@ -46,8 +49,6 @@ function makeField(name, property, isRequired) {
       wrong.textContent = text;
       wrong.hidden = !text;
       input.setAttribute("aria-invalid", String(Boolean(text)));
-      if (text) input.setAttribute("aria-describedby", wrong.id);
-      else input.removeAttribute("aria-describedby");
     },
   };
 }

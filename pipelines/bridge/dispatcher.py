@@ -48,7 +48,8 @@ class Dispatcher:
         self._caps = caps
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dispatch")
-        self._said_waiting: str | None = None
+        # Of a bridge before this one nothing is known.
+        self._said_waiting: str | None = "unknown"
 
     def close(self) -> None:
         """Let the runs that are being made be made."""

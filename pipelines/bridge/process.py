@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 
-from connect import Settings, SettingsError
-from connect.routes import Connection
+from connect import Settings
+from connect.routes import DAGSTER_LISTEN, Connection
 from dbsql import query
 from pipelines.bridge.archive import Archiver, Listener
 from pipelines.bridge.connection import KeptConnection
@@ -73,7 +72,7 @@ class Bridge:
         self._storage = [self._kept("dagster_url", f"bridge {name}") for name in ("events", "health")]
         self._warehouse = [self._kept("warehouse_url", f"bridge {name}") for name in ("archive", "rebuild", "webhooks")]
         self._wakes = {name: threading.Event() for name in ("dispatch", "pump", "archive", "stop")}
-        self._listening: psycopg.Connection[tuple[str]] | None = None
+        self._listening: Connection | None = None
         loops = [
             Loop("dispatcher", self._dispatch, 0.1, self._wakes["dispatch"]),
             Loop("feed", self._follow, 0.0),
@@ -132,14 +131,9 @@ class Bridge:
 
     def _listen(self) -> None:
         """Wake the pump at each notification."""
-        url = self._settings.dagster_direct_url
-        if url is None:
-            raise SettingsError("SALESPULSE_DAGSTER_DIRECT_URL is not set")
         with explained("listening to Dagster's events"):
             if self._listening is None or self._listening.closed:
-                self._listening = psycopg.connect(
-                    url.get_secret_value(), autocommit=True, application_name="salespulse bridge listener"
-                )
+                self._listening = DAGSTER_LISTEN.connect(self._settings)
                 self._listening.execute(query("dagster_events.listen"))
             for _ in self._listening.notifies(timeout=_LISTEN_S):
                 self._wakes["pump"].set()

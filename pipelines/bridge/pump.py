@@ -5,17 +5,21 @@ appear after a higher one: each poll asks again for the last `OVERLAP_S`, and pa
 """
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from connect.errors import SalespulseError
 from connect.routes import Connection
 from dbsql import query
 from pipelines.bridge.outcome import Outcome, fail, settle
 from pipelines.bridge.runs import Runs
 from pipelines.refresh.explain import explained
-from ratelimit_service.jobs import Job, JobState, JobStore
+from ratelimit_service.jobs import Job, JobError, JobState, JobStore
+
+_LOG = logging.getLogger(__name__)
 
 OVERLAP_S = 10.0
 AT_A_TIME = 1000
@@ -70,7 +74,7 @@ class EventPump:
         for row in fresh:
             job = jobs.get(row["job_id"])
             # Of a job that Redis does not know nothing can be said; the reconciliation says it when it is back.
-            if job is None or self._take(job, row):
+            if job is None or self._take_guarded(job, row):
                 self._seen.add(row["event_id"])
                 handled += 1
         self._move(max((row["event_id"] for row in rows), default=self._floor))
@@ -79,6 +83,16 @@ class EventPump:
     def _jobs(self, job_ids: list[str]) -> dict[str, Job]:
         wanted = list(dict.fromkeys(job_ids))
         return {job.id: job for job in self._store.get_many(wanted) if job is not None} if wanted else {}
+
+    def _take_guarded(self, job: Job, row: dict[str, Any]) -> bool:
+        """Take an event in; one that fails for an unforeseen reason is left to the reconciliation, and holds up no other."""
+        try:
+            return self._take(job, row)
+        except (SalespulseError, JobError):
+            raise
+        except Exception:  # noqa: BLE001 - see above
+            _LOG.exception("job %s: event %s of its run can't be taken in", job.id, row["event_type"])
+            return True
 
     def _take(self, job: Job, row: dict[str, Any]) -> bool:
         """Tell the job store; False where the event has to be looked at again."""

@@ -1,15 +1,19 @@
 """Compare every live job with its run, and every live run with its job: slow, and the reason that nothing is ever forgotten."""
 
 import json
+import logging
 from collections.abc import Iterator
 
+from connect.errors import SalespulseError
 from pipelines.bridge.follow import stop_canceled
 from pipelines.bridge.outcome import Outcome, settle
 from pipelines.bridge.pump import adopt_retry
 from pipelines.bridge.runs import Runs, RunState
 from pipelines.bridge.stopper import Stopper
 from pipelines.bridge.tags import JOB_ATTEMPT, JOB_ID, JOB_RESULT, PARENT_RUN, RETRY_NUMBER, WILL_RETRY
-from ratelimit_service.jobs import Job, JobState, JobStore
+from ratelimit_service.jobs import Job, JobError, JobState, JobStore
+
+_LOG = logging.getLogger(__name__)
 
 _WITH_A_RUN = (JobState.DISPATCHED, JobState.RUNNING, JobState.CANCELING)
 _PAGE = 200
@@ -27,11 +31,13 @@ def reconcile(store: JobStore, runs: Runs, stopper: Stopper) -> int:
     for jobs in _pages(store):
         found = {run.run_id: run for run in runs.get_many([job.run_id for job in jobs if job.run_id is not None])}
         for job in jobs:
-            run = found.get(job.run_id or "")
-            if run is not None and (run.is_ended or run.status == "STARTED"):
-                settle(store, runs, job, outcome_of(run))
-            elif job.state is JobState.CANCELING:
-                stop_canceled(store, runs, stopper, job)
+            try:
+                _compare_job(store, runs, stopper, job, found.get(job.run_id or ""))
+            except (SalespulseError, JobError):
+                raise
+            except Exception:  # noqa: BLE001 - see below
+                # One job that nobody foresaw must not hide the others.
+                _LOG.exception("job %s can't be compared with its run", job.id)
         compared += len(jobs)
     for run in runs.with_tag(JOB_ID, statuses=LIVE_RUNS):
         _compare_run(store, runs, stopper, run)
@@ -52,12 +58,24 @@ def outcome_of(run: RunState) -> Outcome:
     )
 
 
+def _compare_job(store: JobStore, runs: Runs, stopper: Stopper, job: Job, run: RunState | None) -> None:
+    """Take in what the run has come to; see a cancellation through."""
+    if run is not None and (run.is_ended or run.status == "STARTED"):
+        settle(store, runs, job, outcome_of(run))
+    if job.state is JobState.CANCELING and (run is None or not run.is_ended):
+        stop_canceled(store, runs, stopper, job)
+
+
 def _compare_run(store: JobStore, runs: Runs, stopper: Stopper, run: RunState) -> None:
     """Stop a run whose job has ended or has gone on to another attempt; adopt one that Dagster made by itself."""
     job = store.get(run.tags[JOB_ID])
-    if job is None or job.run_id == run.run_id:
+    if job is None:
         return
-    if RETRY_NUMBER in run.tags and PARENT_RUN in run.tags:
+    is_left = job.is_ended or job.state is JobState.RETRYING
+    if job.run_id == run.run_id:
+        if is_left:
+            stopper.want(run.run_id)
+    elif RETRY_NUMBER in run.tags and PARENT_RUN in run.tags:
         adopt_retry(store, runs, job.id, run_id=run.run_id, parent_run_id=run.tags[PARENT_RUN])
     elif job.is_ended or job.attempt > int(run.tags.get(JOB_ATTEMPT, "1")):
         stopper.want(run.run_id)

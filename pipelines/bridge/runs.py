@@ -23,7 +23,7 @@ from dagster._core.errors import (
     DagsterUserCodeProcessError,
     DagsterUserCodeUnreachableError,
 )
-from dagster._core.events import RunFailureReason
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.remote_representation.code_location import CodeLocation
 from dagster._core.remote_representation.external import RemoteJob
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
@@ -238,7 +238,9 @@ class Runs:
                 if repository.has_job(job_name):
                     return location, repository.get_full_job(job_name)
         if away is not None:
-            raise DagsterAwayError(f"Dagster's code server is away ({_first_line(away)})") from None
+            # Tenants read this; what is behind it stands in the log.
+            _LOG.info("the code server is away: %s", _first_line(away))
+            raise DagsterAwayError("Dagster's code server is away") from away
         raise RunRefusedError(f"Dagster knows no job {job_name!r}")
 
     def _ask_again(self, name: str) -> None:
@@ -297,9 +299,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except DagsterUserCodeUnreachableError as error:
-        raise DagsterAwayError(f"Dagster's code server is away ({_first_line(error)})") from error
+        _LOG.info("the code server is away: %s", _first_line(error))
+        raise DagsterAwayError("Dagster's code server is away") from error
     except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, DagsterPostgresException) as error:
-        raise DagsterAwayError(f"Dagster's storage is away ({_first_line(error)})") from error
+        _LOG.info("the storage is away: %s", _first_line(error))
+        raise DagsterAwayError("Dagster's storage is away") from error
     except DagsterUserCodeProcessError as error:
         raise RunRefusedError(f"Dagster refuses the run: {_cause(error)}") from error
 
@@ -328,9 +332,11 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
     reason = ""
     message = "the run failed"
     if ends:
-        data = ends[-1].job_failure_data
-        if data.failure_reason not in {None, RunFailureReason.UNKNOWN}:
-            reason = data.failure_reason.value
+        # Whoever marks a run as failed from outside need not say more than a message.
+        data = ends[-1].event_specific_data
+        given = data.failure_reason if isinstance(data, JobFailureData) else None
+        if given not in {None, RunFailureReason.UNKNOWN}:
+            reason = given.value
         message = ends[-1].message or message
     if steps:
         message = _step_message(steps[0])

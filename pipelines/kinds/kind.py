@@ -27,7 +27,8 @@ class Parameters(BaseModel):
             tenant: whose job it is; "" for the system's own.
         """
         del tenant
-        return {"params": self.model_dump(mode="json")}
+        # Dagster takes no null within a dictionary.
+        return {"params": self.model_dump(mode="json", exclude_none=True)}
 
 
 @dataclass(frozen=True)

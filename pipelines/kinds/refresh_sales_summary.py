@@ -17,7 +17,7 @@ from ratelimit_service.jobs import Deadlines
     coalesces=True,
     # One writer of the facts at a time. What is asked for meanwhile waits here, where it still can be joined.
     most_at_a_time=1,
-    deadlines=Deadlines(start_s=300, run_s=3600),
+    deadlines=Deadlines(start_s=300, run_s=3500),
 )
 class RefreshSalesSummary(Parameters):
     """Applies every change of the sales that is pending to facts and rollups."""

@@ -15,7 +15,7 @@ from ratelimit_service.jobs import Deadlines
     coalesces=True,
     most_at_a_time=1,
     # It waits in Dagster's queue for its turn at the warehouse.
-    deadlines=Deadlines(start_s=3600, run_s=7200),
+    deadlines=Deadlines(start_s=3600, run_s=7000),
 )
 class VerifySalesSummary(DateRange):
     """Compares facts and rollups of a range with SQL over the sales; the recent 30 days unless given."""
@@ -23,4 +23,4 @@ class VerifySalesSummary(DateRange):
     def op_config(self, tenant: str) -> dict[str, Any]:
         """The comparison is of all tenants."""
         del tenant
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude_none=True)

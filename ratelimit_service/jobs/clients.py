@@ -15,10 +15,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import (
-    BusyLoadingError,
     ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
 )
 from redis.exceptions import (
     ConnectionError as NoConnectionError,
@@ -34,6 +31,11 @@ from ratelimit_service.redis_clients import connection_maker, connection_setting
 _REPEATS = 1
 _CLUSTER_REPEATS = 2
 _REPEATED = (NoConnectionError, ClusterDownError)
+_ADVICE = {
+    "OOM ": "Redis is full: raise its maxmemory, or shorten what is kept (JobStoreOptions)",
+    "READONLY": "that Redis is a replica: point the store at the master",
+    "BusyLoading": "Redis is loading its data: try again soon",
+}
 
 
 def private_client(client: redis.Redis | redis.RedisCluster, options: JobStoreOptions) -> Any:
@@ -85,12 +87,9 @@ def _cluster_settings(of_client: Any, options: JobStoreOptions) -> dict[str, Any
 def unavailable(error: BaseException) -> JobStoreUnavailableError:
     """What a failure of Redis means, and what to do about it."""
     about = f"{type(error).__name__}: {error}"
-    if isinstance(error, OutOfMemoryError):
-        advice = "Redis is full: raise its maxmemory, or shorten what is kept (JobStoreOptions)"
-    elif isinstance(error, ReadOnlyError):
-        advice = "that Redis is a replica: point the store at the master"
-    elif isinstance(error, BusyLoadingError):
-        advice = "Redis is loading its data: try again soon"
-    else:
-        advice = "check that Redis runs and can be reached; the call may be repeated"
+    # What a script ran into stands in the text alone.
+    advice = next(
+        (advice for mark, advice in _ADVICE.items() if mark in about),
+        "check that Redis runs and can be reached; the call may be repeated",
+    )
     return JobStoreUnavailableError(f"the job store's Redis gave no answer ({about}); {advice}")

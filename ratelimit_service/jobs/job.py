@@ -132,6 +132,7 @@ class Job:
 
 _TEXTS = ("id", "kind", "tenant", "subject", "code", "message", "step", "run_id", "waiting_for", "coalesce_key")
 _NUMBERS = ("attempt", "max_attempts", "seq", "priority", "joined")
+_TIMES = tuple(each.name for each in fields(Job) if each.name.endswith(_MS_SUFFIX))
 _SPANS = ("queue", "start", "lease", "run", "cancel")
 
 
@@ -141,16 +142,13 @@ def pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def job_of(flat: list[bytes]) -> Job | None:
+def job_of(reply: bytes) -> Job | None:
     """The job in a script's reply; None for an empty one."""
-    stored = pairs(flat)
-    if not stored:
+    if not reply:
         return None
+    stored: dict[str, str] = json.loads(reply)
     values: dict[str, Any] = {name: stored[name] for name in _TEXTS if name in stored}
-    values.update({name: int(stored[name]) for name in _NUMBERS if name in stored})
-    for each in fields(Job):
-        if each.name.endswith(_MS_SUFFIX) and each.name in stored:
-            values[each.name] = int(stored[each.name])
+    values.update({name: int(stored[name]) for name in (*_NUMBERS, *_TIMES) if name in stored})
     values["params"] = json.loads(stored["params"])
     values["counts"] = json.loads(stored.get("counts", "{}"))
     values["state"] = JobState(stored["state"])
@@ -166,16 +164,16 @@ def job_of(flat: list[bytes]) -> Job | None:
     return Job(**values)
 
 
-def some_job_of(flat: list[bytes]) -> Job:
+def some_job_of(reply: bytes) -> Job:
     """The job in a script's reply that always has one."""
-    job = job_of(flat)
+    job = job_of(reply)
     assert job is not None, "the script answered no job"  # noqa: S101
     return job
 
 
-def jobs_of(flats: list[list[bytes]]) -> list[Job]:
+def jobs_of(replies: list[bytes]) -> list[Job]:
     """The jobs in a script's reply."""
-    return [some_job_of(flat) for flat in flats]
+    return [some_job_of(reply) for reply in replies]
 
 
 @dataclass(frozen=True, slots=True)

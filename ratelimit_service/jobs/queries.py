@@ -22,7 +22,7 @@ def get_many(job_ids: Iterable[str]) -> Command[list[Job | None]]:
     ids = [checked_id(job_id) for job_id in job_ids]
     if len(ids) > LIMIT_MAX:
         raise JobUsageError(f"at most {LIMIT_MAX} jobs are read at once, not {len(ids)}")
-    return Command("read", ids, lambda reply: [job_of(flat) for flat in reply])
+    return Command("read", ids, lambda reply: [job_of(each) for each in reply])
 
 
 def list_jobs(

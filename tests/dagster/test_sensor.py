@@ -188,6 +188,43 @@ def test_source_assets_are_reported_on_every_minute(
     assert len(watch(current, clock, cursor, tick_s=1).asset_events) == 11
 
 
+def test_the_job_store_is_asked_and_the_tick_goes_on_looking(
+    current_shop: Installation, current: Connections, clock: Clock
+) -> None:
+    application = current_shop.application()
+    change_a_sale(application)
+    current_shop.wait_for_replay()
+    asked: list[float] = []
+
+    def submit() -> str:
+        asked.append(clock.now_s)
+        return f"job {len(asked)}"
+
+    def change() -> None:
+        change_another_sale(application)
+        current_shop.wait_for_replay()
+
+    clock.at(5.0, change)
+    result = watch(current, clock, quiet(clock), submit=submit)
+    assert result.run_requests == []
+    assert clock.waits == pytest.approx(20 / LOOK_EVERY_S, abs=1)
+    # The first change, the second one, and what is still pending because nobody applied it.
+    assert len(asked) >= 2
+    assert asked[1] - asked[0] == pytest.approx(5.0, abs=LOOK_EVERY_S)
+    assert "job 1, job 2" in (result.skip_reason.skip_message or "")
+    assert Cursor.parse(result.cursor).pending
+
+
+def test_where_the_job_store_does_not_take_it_dagster_is_asked(
+    current_shop: Installation, current: Connections, clock: Clock
+) -> None:
+    change_a_sale(current_shop.application())
+    current_shop.wait_for_replay()
+    began_s = clock.now_s
+    assert len(watch(current, clock, quiet(clock), submit=lambda: None).run_requests) == 1
+    assert clock.now_s == began_s
+
+
 @pytest.mark.parametrize("text", [None, "", "12", '{"unknown": 1}', "not json"])
 def test_a_foreign_cursor_counts_as_none(text: str | None) -> None:
     assert Cursor.parse(text) == Cursor()

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -74,6 +75,7 @@ class Api:
 
     app: FastAPI
     url: str
+    server: uvicorn.Server
 
     @property
     def services(self) -> Services:
@@ -102,7 +104,7 @@ def serve(settings: Settings) -> Iterator[Api]:
     try:
         wait_until(lambda: server.started or not thread.is_alive(), timeout_s=20, what="the API to start", every_s=0.01)
         assert server.started, "the app's start-up failed"
-        yield Api(app, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield Api(app, f"http://127.0.0.1:{listening.getsockname()[1]}", server)
     finally:
         server.should_exit = True
         thread.join(20)

@@ -189,9 +189,9 @@ def test_a_sale_whose_store_or_tenant_is_missing(
     assert _reasons(mapped).keys() == {f"unknown {lost}"}
     assert mapped.rollup_errors() == {}
     if lost == "store":
-        _do(session, "insert_store", id="11", tenant="1", name="Back", zone=None)
+        _do(session, "insert_store", id="11", tenant="1", name="Store 11", zone=None)
     else:
-        _do(session, "insert_tenant", id="1", name="Back", zone="Europe/London")
+        _do(session, "insert_tenant", id="1", name="Tenant 1", zone="Europe/London")
     refresh_mapped()
     assert _reasons(mapped) == {}
     assert mapped.rollup_errors(counted) == {}

@@ -5,4 +5,4 @@ if job and job.state == 'queued' then
 elseif job and LIVE[job.state] and job.state ~= 'canceling' then
   to_canceling(job)
 end
-return job and dump(job) or {}
+return dump(job)

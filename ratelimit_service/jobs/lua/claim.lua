@@ -2,6 +2,7 @@
 -- priority and age, passing over kinds that are at their cap. Answers the claimed jobs.
 local WOKEN_AT_MOST = 1000
 local most, lease, tenant_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+wake(WOKEN_AT_MOST)
 local room = {}
 for i = 5, #ARGV, 2 do
   room[ARGV[i]] = tonumber(ARGV[i + 1]) - call('SCARD', P .. 'flying:kind:' .. ARGV[i])
@@ -44,7 +45,6 @@ local function claim_of(tenant)
   return dump(job)
 end
 
-wake(WOKEN_AT_MOST)
 local claims, tenants = {}, call('ZRANGE', P .. 'turns', 0, -1)
 while #tenants > 0 and #claims < most do
   local served = {}

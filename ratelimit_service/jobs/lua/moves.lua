@@ -124,5 +124,5 @@ end
 
 -- Answers of a change: whether it was made, and the job; nothing where there is no such job.
 local function answer(job, applied)
-  return { applied and 1 or 0, job and dump(job) or {} }
+  return { applied and 1 or 0, dump(job) }
 end

@@ -45,17 +45,15 @@ local function put(job, ...)
   if #gone > 0 then call('HDEL', P .. 'job:' .. job.id, unpack(gone)) end
 end
 
--- The reply's form of a job. One that waits and gives no reason of its own waits for what all wait for.
+-- The reply's form of a job: JSON of its strings, read in one go; nothing for none. One that waits and gives no reason of
+-- its own waits for what all wait for.
 local function dump(job)
-  local flat = {}
-  for name, value in pairs(job) do
-    flat[#flat + 1], flat[#flat + 2] = name, value
-  end
-  if WAITS[job.state] and not job.waiting_for then
-    local reason = call('GET', P .. 'waiting')
-    if reason then flat[#flat + 1], flat[#flat + 2] = 'waiting_for', reason end
-  end
-  return flat
+  if not job then return '' end
+  local own = job.waiting_for
+  if WAITS[job.state] and not own then job.waiting_for = call('GET', P .. 'waiting') or nil end
+  local reply = cjson.encode(job)
+  job.waiting_for = own
+  return reply
 end
 
 local function count(name)

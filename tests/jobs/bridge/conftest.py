@@ -122,14 +122,14 @@ class Stack:
         (run,) = self.runs_of(job)
         return run
 
-    def wait_for_run(self, job: Job, status: str, *, attempt: int = 1) -> None:
+    def wait_for_run(self, job: Job, *expected: str, attempt: int = 1) -> None:
         """Wait until Dagster's own record of an attempt's run says so."""
 
         def is_there() -> bool:
             statuses = [run.status for run in self.runs_of(job) if run.tags["salespulse/job_attempt"] == str(attempt)]
-            return statuses == [status]
+            return len(statuses) == 1 and statuses[0] in expected
 
-        wait_until(is_there, timeout_s=PATIENCE_S, what=f"the run of {job.id} to be {status}")
+        wait_until(is_there, timeout_s=PATIENCE_S, what=f"the run of {job.id} to be {expected}")
 
     def pid(self, program: str) -> int:
         (pid,) = [each.pid for each in stack_state(self.data_dir) if each.name == program]

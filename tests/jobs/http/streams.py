@@ -30,6 +30,7 @@ class Stream:
         status: of the answer.
         headers: of the answer, lower case.
         beats: comments seen so far.
+        is_complete: whether the server ended it in good order.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,6 +39,7 @@ class Stream:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.beats = 0
+        self.is_complete = False
 
     async def begin(self, path: str, token: str, headers: dict[str, str]) -> None:
         given = {"Host": "api", "Authorization": f"Bearer {token}", "Accept": "text/event-stream", **headers}
@@ -63,6 +65,7 @@ class Stream:
             elif not name and value == "still here":
                 self.beats += 1
             elif line == "0\r\n":
+                self.is_complete = True
                 return
 
     async def take(self, count: int) -> list[Event]:

@@ -220,6 +220,15 @@ async def test_one_that_reads_nothing_for_long_is_dropped_too(
             await asyncio.to_thread(
                 wait_until, lambda: slots_.total == 0, timeout_s=PATIENT_S, what="the stream to be dropped"
             )
+            # What the server's own buffer still holds for it goes too, a few seconds later.
+            await asyncio.to_thread(
+                wait_until, lambda: not connections(api), timeout_s=PATIENT_S, what="its connection to be cut off"
+            )
+
+
+def connections(api: Api) -> int:
+    """How many the server has open."""
+    return len(api.server.server_state.connections)
 
 
 async def test_streams_end_when_the_server_does(job_settings: MakeSettings, tenant: str, worker: Worker) -> None:
@@ -239,5 +248,7 @@ async def test_streams_end_when_the_server_does(job_settings: MakeSettings, tena
             assert await one.all() == []
             assert await all_of_them.all() == []
             await stopping
+            assert one.is_complete
+            assert all_of_them.is_complete
             assert time.monotonic() - began < 8, "not the ten seconds that hanging connections are given"
     assert worker.job(job.id).state is JobState.QUEUED
