@@ -3,6 +3,16 @@
 --
 -- Parameters: `tenant_key`; `from_date` and `to_date`, both inclusive; `store_id` (NULL: every store).
 
+-- name: last_date
+-- The last date with figures. A sale dated in the future by mistake does not move the default range there.
+SELECT max(d.business_date) AS last_date
+FROM salespulse.daily_store_sales AS d
+WHERE d.tenant_key = %(tenant_key)s AND d.business_date <= current_date + 1;
+
+-- name: find_store
+SELECT s.store_key
+FROM salespulse.dim_store AS s
+WHERE s.tenant_key = %(tenant_key)s AND s.store_id = %(store_id)s;
 
 -- name: stores
 -- One row per business date and store.

@@ -14,10 +14,11 @@ from psycopg.rows import tuple_row
 
 from connect.read import BEGIN
 from connect.routes import Connection
-from dbsql import load_statements, query
+from dbsql import query
 from pipelines.export.errors import ExportError
 from pipelines.export.writers import WRITERS, Writer
 
+REPORTS = ("stores", "hours", "products", "customers", "payments")
 ROWS_AT_A_TIME = 10_000
 DEFAULT_DAYS = 30
 _STATEMENT_TIMEOUT_S = 300
@@ -64,7 +65,7 @@ def export_report(
         connection: as salespulse_dashboard, outside a transaction.
         path: of the file; its directory is made.
         tenant_id: whose figures.
-        report: a statement of `dbsql/queries/export.sql`.
+        report: one of `REPORTS`, each a statement of `dbsql/queries/export.sql`.
         file_format: csv, xlsx or parquet.
         from_date: first business date; 30 days before the last unless given.
         to_date: last business date, inclusive; the last one with figures unless given.
@@ -128,21 +129,21 @@ def _as_of(connection: Connection) -> datetime:
 def _check_store(connection: Connection, tenant_key: int, store_id: str | None) -> None:
     if store_id is None:
         return
-    wanted = {"tenant_key": tenant_key, "store_ids": [store_id]}
-    if connection.execute(query("dashboard.store_keys"), wanted).fetchone() is None:
+    wanted = {"tenant_key": tenant_key, "store_id": store_id}
+    if connection.execute(query("export.find_store"), wanted).fetchone() is None:
         raise ExportError(f"store: there is no store {store_id!r}")
 
 
 def _dates(connection: Connection, tenant_key: int, from_date: date | None, to_date: date | None) -> tuple[date, date]:
-    bounds = connection.execute(query("dashboard.first_and_last_date"), {"tenant_key": tenant_key}).fetchone()
-    newest = (bounds or {}).get("last_date") or datetime.now(UTC).date()
+    found = connection.execute(query("export.last_date"), {"tenant_key": tenant_key}).fetchone()
+    newest = (found or {}).get("last_date") or datetime.now(UTC).date()
     last = to_date or max(newest, from_date or newest)
     return from_date or last - timedelta(days=DEFAULT_DAYS - 1), last
 
 
 def _known(report: str) -> str:
-    if report not in load_statements("export"):
-        raise ExportError(f"there is no report {report!r}")
+    if report not in REPORTS:
+        raise ExportError(f"there is no report {report!r}: take one of {', '.join(REPORTS)}")
     return report
 
 
