@@ -64,6 +64,10 @@ bench-refresh: $(VENV)/.installed-bench ## Measure the refresh beside a material
 bench-ratelimit: $(VENV)/.installed-bench ## Measure the limiter beside its peers; QUICK=1 is short
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.ratelimit
 
+.PHONY: bench-jobs
+bench-jobs: $(VENV)/.installed ## Measure background jobs: submits, streams, status lag, real runs; QUICK=1 is short
+	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.jobs
+
 .PHONY: bench-api
 bench-api: $(VENV)/.installed ## Measure the dashboards under a thousand users; QUICK=1 is short
 	@benchmarks/api/install-wrk

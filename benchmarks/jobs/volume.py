@@ -39,6 +39,9 @@ class FakeRuns:
         self._threads.submit(self._run, tags[JOB_ID], int(tags[JOB_ATTEMPT]))
         return True
 
+    def ask_to_stop(self, run_id: str) -> None:
+        """Of a run that had ended before the dispatcher said that it was there."""
+
     def close(self) -> None:
         self._threads.shutdown()
 
