@@ -23,14 +23,16 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on
 
 
 @pytest.fixture
-def _busy(worker: Worker, api: Api) -> Iterator[None]:
-    """Does every job that is asked for, with progress."""
+def _busy(worker: Worker, api: Api, tenant: str) -> Iterator[None]:
+    """Does every job that the tenant asks for, with progress."""
     stop = threading.Event()
 
     def work() -> None:
         while not stop.wait(0.02):
             for claim in worker.store.claim(most=100, caps=Caps(per_tenant=1_000)):
                 job = claim.job
+                if job.tenant != tenant:
+                    continue
                 worker.store.started(job.id, claim.attempt)
                 for percent in (25, 50, 75, 100):
                     worker.store.report(job.id, claim.attempt, percent=percent, step="working")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dashboard_api import server
 from dashboard_api.jobs import event_stream, slots
 from dashboard_api.jobs.feed import PENDING_MAX
 from local_stack.waiting import wait_until
@@ -210,6 +211,7 @@ async def test_one_that_reads_nothing_for_long_is_dropped_too(
     job_settings: MakeSettings, tenant: str, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "UNREAD_MAX_S", 0.2)
+    monkeypatch.setattr(server, "_LINGER_LOOKS", 0)
     with serve(job_settings()) as api:
         job = worker.submit(tenant)
         attempt = worker.start(job.id)
@@ -220,7 +222,7 @@ async def test_one_that_reads_nothing_for_long_is_dropped_too(
             await asyncio.to_thread(
                 wait_until, lambda: slots_.total == 0, timeout_s=PATIENT_S, what="the stream to be dropped"
             )
-            # What the server's own buffer still holds for it goes too, a few seconds later.
+            # What the server's own buffer still holds for it goes too, a little later.
             await asyncio.to_thread(
                 wait_until, lambda: not connections(api), timeout_s=PATIENT_S, what="its connection to be cut off"
             )
