@@ -376,7 +376,7 @@ CREATE TABLE salespulse.job_archive (
     seq bigint NOT NULL,
     created_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
-    record jsonb NOT NULL
+    record json NOT NULL
 )
 WITH (fillfactor='80');
 

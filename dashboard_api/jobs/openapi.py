@@ -20,7 +20,7 @@ _PREFER = {
     "required": False,
     "description": "`wait=n`: wait for the ending, n seconds at most and never more than 30 (RFC 7240).",
     "schema": {"type": "string"},
-    "example": "wait=10",
+    "example": "wait=1",
 }
 _STREAM = {
     "text/event-stream": {

@@ -80,7 +80,7 @@ async def list_kinds(request: Request, identity: IdentityOf) -> Response:
     return _json(kinds_document(kind for kind in KINDS.values() if identity.role in kind.roles))
 
 
-@jobs.get("/events", response_class=EventStream, summary="Follow all of the tenant's jobs", responses=openapi.STREAMED)
+@jobs.get("/events", response_class=Response, summary="Follow all of the tenant's jobs", responses=openapi.STREAMED)
 async def follow_jobs(request: Request, identity: IdentityOf) -> Response:
     """Server-Sent Events as they happen, without ids: whoever was away reads the list again.
 
@@ -107,7 +107,7 @@ async def get_job(request: Request, identity: IdentityOf, job_id: JobId) -> Resp
 
 @jobs.get(
     "/{job_id}/events",
-    response_class=EventStream,
+    response_class=Response,
     summary="Follow one job",
     responses=openapi.FOLLOWED,
     openapi_extra=openapi.FOLLOWED_EXTRA,

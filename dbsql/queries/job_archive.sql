@@ -38,7 +38,7 @@ SELECT
     %(seq)s,
     %(created_at)s,
     %(ended_at)s,
-    %(record)s::jsonb
+    %(record)s::json
 ON CONFLICT (job_id) DO UPDATE
     SET
         tenant_key = excluded.tenant_key,

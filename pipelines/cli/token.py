@@ -23,8 +23,9 @@ class TenantNotFoundError(SalespulseError):
 @click.option(
     "--hours", type=click.FloatRange(0, min_open=True), default=8.0, show_default=True, help="How long it holds."
 )
+@click.option("--bare", is_flag=True, help="Print the token alone, for curl.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def token(tenant: str, role: str, subject: str, currency: str | None, hours: float, as_json: bool) -> None:
+def token(tenant: str, role: str, subject: str, currency: str | None, hours: float, bare: bool, as_json: bool) -> None:
     """Print a link that opens the dashboard as one tenant.
 
     The token stands behind `#`, which browsers send to no server. In production the application issues tokens; this signs one with
@@ -39,7 +40,7 @@ def token(tenant: str, role: str, subject: str, currency: str | None, hours: flo
     if as_json:
         print_json({"tenant_id": tenant_id, "tenant": name, "token": signed, "url": url})
         return
-    click.echo(url)
+    click.echo(signed if bare else url)
 
 
 def find_tenant(settings: Settings, wanted: str) -> tuple[str, str | None]:

@@ -17,8 +17,8 @@ CREATE TABLE salespulse.job_archive (
     seq bigint NOT NULL,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
-    -- the whole job, from which it can be put back into Redis
-    record jsonb NOT NULL
+    -- the whole job, from which it can be put back into Redis; json, not jsonb, which refuses the NULs that a message may hold
+    record json NOT NULL
 )
 WITH (fillfactor = 80);
 CREATE INDEX job_archive_tenant_key_idx ON salespulse.job_archive (tenant_key, created_at);

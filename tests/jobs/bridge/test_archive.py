@@ -10,7 +10,7 @@ import redis
 from connect.routes import Connection
 from dbsql import query
 from pipelines.bridge.archive import Archiver, archived_jobs, prune_archive
-from ratelimit_service.jobs import Caps, Job, JobState, JobStore, Submission
+from ratelimit_service.jobs import Caps, FailureCode, Job, JobState, JobStore, Submission
 from tests.ratelimit import redis_servers
 from tests.warehouse import Installation, one
 
@@ -56,6 +56,14 @@ def test_a_job_is_archived_whole_and_told_once(store: JobStore, warehouse: Conne
     assert drain(archiver, warehouse) > 0
     assert archiver.step(warehouse) == 0
     assert told == [job]
+    assert archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(minutes=1)) == [job]
+
+
+def test_a_message_with_a_nul_is_archived_too(store: JobStore, warehouse: Connection) -> None:
+    store.submit(Submission(kind="k", tenant="a", params={"note": "a\0b"}))
+    (claim,) = store.claim(most=1, caps=Caps())
+    job = store.fail(claim.job.id, 1, FailureCode.STEP_FAILURE, "tore \0 apart", may_retry=False).job
+    assert drain(Archiver(store), warehouse) > 0
     assert archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(minutes=1)) == [job]
 
 
