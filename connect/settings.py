@@ -179,7 +179,10 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=0, description="a replica further behind the primary than this is not read"
     )
     dashboard_processes: int = Field(
-        1, ge=1, le=256, description="processes that serve dashboards, each with pools of its own"
+        1,
+        ge=1,
+        le=256,
+        description="worker processes that serve dashboards on the one port, each with pools of its own",
     )
     dashboard_prepare_statements: bool = Field(
         default=False,
@@ -200,6 +203,9 @@ class Settings(BaseSettings):
     dashboard_pool_size: int = Field(10, ge=1, le=500, description="connections to each replica, of one process")
     dashboard_fallback_pool_size: int = Field(4, ge=1, le=500, description="connections to the primary, of one process")
     dashboard_pool_wait_seconds: float = Field(2.0, gt=0, description="how long a read waits for a free connection")
+    dashboard_queue_seconds: float = Field(
+        10.0, gt=0, description="how long a question that is not in the cache waits for its turn to be read, then 503"
+    )
     dashboard_statement_timeout_seconds: float = Field(2.0, gt=0, description="limit of one dashboard statement")
     dashboard_fallback_reads_per_second: float = Field(
         20.0, ge=0, description="dashboard reads that one process may send to the primary, sustained; 0 forbids them"

@@ -4,28 +4,40 @@ import gc
 import signal
 import sys
 
-from connect import SalespulseError, load_settings
+from fastapi import FastAPI
+
+from connect import SalespulseError, Settings, load_settings
 from dashboard_api.app import create_app
 from dashboard_api.logs import set_up_logs
 from dashboard_api.server import make_server
+from dashboard_api.workers import Post, Workers
 
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; give the exit code."""
-    set_up_logs()
+    set_up_logs(is_gathering=False)
     try:
         settings = load_settings()
-        server = make_server(create_app(settings), settings)
+        # Reaches for no server yet and starts no thread, so that workers may be forked from here.
+        app = create_app(settings)
+        # What was loaded stays until the end; without this the collector looks through all of it, for tens of milliseconds at a time.
+        gc.collect()
+        gc.freeze()
+        if settings.dashboard_processes > 1:
+            return Workers(settings, lambda post: _serve(app, settings, post)).run()
+        return _serve(app, settings)
     except SalespulseError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    # What was loaded stays until the end; without this the collector looks through all of it, for tens of milliseconds at a time.
-    gc.collect()
-    gc.freeze()
+
+
+def _serve(app: FastAPI, settings: Settings, post: Post | None = None) -> int:
+    set_up_logs()
+    server = make_server(app, settings, post)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn has handlers of its own while it runs; stopped in good order, it raises the signal anew.
         signal.signal(number, lambda *_: None)
-    server.run()
+    server.run(sockets=None if post is None else [post.listening])
     return 0 if server.started else 3
 
 

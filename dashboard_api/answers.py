@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zlib
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard_api.filters import Format
-from dashboard_api.freshness import Freshness
+from dashboard_api.freshness import Freshness, moment_text
 from dashboard_api.money import plain
 
 _COMPRESS_FROM = 1_500
@@ -23,7 +23,7 @@ _COMPRESS_FROM = 1_500
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 # What a spreadsheet would run as a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MEDIA = {Format.JSON: "application/json", Format.CSV: "text/csv; charset=utf-8; header=present"}
+_MEDIA = {Format.JSON: b"application/json", Format.CSV: b"text/csv; charset=utf-8; header=present"}
 
 
 class Answer:
@@ -35,25 +35,47 @@ class Answer:
         etag: changes with the figures, and only with them.
     """
 
-    __slots__ = ("_content", "_format", "_name", "_packed", "_rendered", "as_of", "changed_at", "etag")
+    __slots__ = (
+        "_body",
+        "_checksum",
+        "_fixed",
+        "_fixed_of_body",
+        "_format",
+        "_packed",
+        "_rendered",
+        "as_of",
+        "changed_at",
+        "etag",
+    )
 
     def __init__(
         self, name: str, content: bytes, answer_format: Format, *, as_of: datetime, changed_at: datetime
     ) -> None:
-        self._name = name
-        self._content = content
         self._format = answer_format
-        self._packed = _deflate(content[_head_ends(answer_format) :]) if len(content) >= _COMPRESS_FROM else None
+        # Without the brace at its end: what is said of its freshness comes last, so that nothing of the body is compressed or
+        # summed up more than once.
+        self._body = content[:-1] if answer_format is Format.JSON else content
+        self._packed = _deflate(self._body) if len(content) >= _COMPRESS_FROM else None
+        self._checksum = zlib.crc32(self._body)
         self._rendered: _Rendered | None = None
         self.as_of = as_of
         self.changed_at = changed_at
         # Weak: `as_of` moves within the body while the figures stay.
         self.etag = f'W/"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+        self._fixed = [
+            (b"etag", self.etag.encode()),
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", b"Authorization, X-API-Key, Accept, Accept-Encoding"),
+        ]
+        self._fixed_of_body = [(b"content-type", _MEDIA[answer_format])]
+        if answer_format is Format.CSV:
+            disposition = f'attachment; filename="{name}.csv"'.encode()
+            self._fixed_of_body.append((b"content-disposition", disposition))
 
     @property
     def size_bytes(self) -> int:
         """Memory that it takes, about: the content, its compressed form, and what was made of one of them last."""
-        return 2 * len(self._content) + 2 * len(self._packed or b"") + 2_000
+        return 2 * len(self._body) + 2 * len(self._packed or b"") + 3_000
 
     def respond(self, request: Request, freshness: Freshness) -> Response:
         """Give the response: 304 where the caller has these figures already.
@@ -76,40 +98,44 @@ class Answer:
         return kept.response
 
     def _render(self, freshness: Freshness, form: "_Form") -> Response:
-        headers = {
-            "ETag": self.etag,
-            "Cache-Control": "private, no-cache",
-            "Vary": "Authorization, X-API-Key, Accept, Accept-Encoding",
-            "X-As-Of": _moment(freshness.as_of),
-            "X-Staleness-Seconds": f"{freshness.staleness_s:.3f}",
-        }
-        if freshness.is_stale:
-            headers["X-Stale"] = "true"
+        headers = [*self._fixed, *freshness.fields]
         if form is _Form.UNCHANGED:
-            return Response(status_code=304, headers=headers)
-        if self._format is Format.CSV:
-            headers["Content-Disposition"] = f'attachment; filename="{self._name}.csv"'
-        head, rest = self._head(freshness), self._content[_head_ends(self._format) :]
-        body = head + rest
+            return _Written(304, headers, b"")
+        headers += self._fixed_of_body
+        tail = freshness.tail if self._format is Format.JSON else b""
         if form is _Form.COMPRESSED and self._packed is not None:
-            headers["Content-Encoding"] = "gzip"
-            body = _gzip(head, rest, self._packed)
-        return Response(body, headers=headers, media_type=_MEDIA[self._format])
+            headers.append((b"content-encoding", b"gzip"))
+            body = self._gzip(self._packed, tail)
+        else:
+            body = self._body + tail
+        headers.append((b"content-length", b"%d" % len(body)))
+        return _Written(200, headers, body)
 
-    def _head(self, freshness: Freshness) -> bytes:
-        """What the body says of its freshness, in place of the content's first byte."""
-        if self._format is Format.CSV:
-            return b""
-        stale = "true" if freshness.is_stale else "false"
-        return (
-            f'{{"as_of":"{_moment(freshness.as_of)}","staleness_s":{freshness.staleness_s:.3f},"is_stale":{stale},'
-        ).encode()
+    def _gzip(self, packed: bytes, tail: bytes) -> bytes:
+        """One gzip member (RFC 1952) of a body that was compressed once and a tail that changes twice a second.
+
+        The blocks of the body end on a whole byte; the tail is a stored block after them, the last one (RFC 1951, 3.2.4).
+        """
+        length = len(tail)
+        checksum = zlib.crc32(tail, self._checksum)
+        stored = b"\1" + struct.pack("<HH", length, 0xFFFF ^ length) + tail
+        return _GZIP_HEADER + packed + stored + struct.pack("<II", checksum, (len(self._body) + length) & 0xFFFFFFFF)
 
 
 class _Form(Enum):
     UNCHANGED = "304"
     PLAIN = "as it is"
     COMPRESSED = "gzip"
+
+
+class _Written(Response):
+    """A response whose header fields are bytes already."""
+
+    def __init__(self, status: int, raw_headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status_code = status
+        self.raw_headers = raw_headers
+        self.body = body
+        self.background = None
 
 
 class _Rendered(NamedTuple):
@@ -138,7 +164,7 @@ def _json_value(value: object) -> str:
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime):
-        return _moment(value)
+        return moment_text(value)
     if isinstance(value, date):
         return value.isoformat()
     message = f"no JSON form for {type(value).__name__}"
@@ -157,10 +183,6 @@ def _is_number(text: str) -> bool:
     return text.lstrip("-").replace(".", "", 1).isdigit()
 
 
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def matches_tag(if_none_match: str | None, etag: str) -> bool:
     """Whether a caller that sends this `If-None-Match` has what the tag stands for."""
     if if_none_match is None:
@@ -169,21 +191,7 @@ def matches_tag(if_none_match: str | None, etag: str) -> bool:
     return "*" in tags or etag.removeprefix("W/") in tags
 
 
-def _head_ends(answer_format: Format) -> int:
-    return 1 if answer_format is Format.JSON else 0
-
-
 def _deflate(content: bytes) -> bytes:
     packer = zlib.compressobj(level=6, wbits=-15)
-    return packer.compress(content) + packer.flush()
-
-
-def _gzip(head: bytes, rest: bytes, packed_rest: bytes) -> bytes:
-    """One gzip member (RFC 1952) of a head that changes twice a second and a rest that was compressed once.
-
-    The head is a stored block (RFC 1951, 3.2.4), which ends on a whole byte, so that the blocks of the rest may follow it.
-    """
-    length = len(head)
-    stored = b"\0" + struct.pack("<HH", length, 0xFFFF ^ length) + head
-    checksum = zlib.crc32(rest, zlib.crc32(head))
-    return _GZIP_HEADER + stored + packed_rest + struct.pack("<II", checksum, (length + len(rest)) & 0xFFFFFFFF)
+    # To a whole byte, and not ended: a last block follows.
+    return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)

@@ -23,9 +23,11 @@ from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
 from dashboard_api.throttle import EXEMPT, POLICY, Throttle
+from dashboard_api.turns import Turns
 from dashboard_api.versions import VersionWatch
 from ratelimit_service.http import RateLimitMiddleware
 
+_OTHER_READERS = 2
 _DESCRIPTION = """
 Pre-computed sales figures of one tenant, exact and seconds old.
 
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         router=router,
         watch=watch,
         cache=AnswerCache(int(settings.dashboard_cache_mb * 1024 * 1024), metrics.cache_lookups),
+        turns=Turns(_readers(settings), settings.dashboard_queue_seconds),
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         throttle=throttle,
         metrics=metrics,
@@ -103,6 +106,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
+
+
+def _readers(settings: Settings) -> int:
+    """Reports that are read at a time: they leave connections to the watch and to credentials, which wait for a short time only."""
+    connections = settings.dashboard_pool_size * (1 + len(settings.dashboard_replicas))
+    return max(1, connections - _OTHER_READERS)
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ class Reading:
     freshness: Freshness | None
     cache_bytes: int
     cache_entries: int
+    questions_waiting: int
     router: RouterState
 
 
@@ -36,6 +37,11 @@ class StateCollector(Collector):
         )
         yield GaugeMetricFamily("salespulse_answer_cache_bytes", "Memory of the kept answers.", reading.cache_bytes)
         yield GaugeMetricFamily("salespulse_answer_cache_entries", "Kept answers.", reading.cache_entries)
+        yield GaugeMetricFamily(
+            "salespulse_questions_waiting",
+            "Questions that are not in the cache and wait for their turn to be read.",
+            reading.questions_waiting,
+        )
         yield GaugeMetricFamily(
             "salespulse_fallback_budget", "Reads that may go to the primary now.", reading.router.fallback_budget
         )

@@ -33,6 +33,6 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """In the text format."""
+    """In the text format; of every worker process, whichever is asked."""
     await services_of(request).jobs.metrics.read()
-    return Response(services_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await services_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

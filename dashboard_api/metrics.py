@@ -3,13 +3,21 @@
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from dashboard_api.siblings import Siblings
+
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0)
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own, so that several apps can live in one test."""
+    """The metrics of one process, in a registry of their own, so that several apps can live in one test.
+
+    Attributes:
+        registry: of this process.
+        siblings: the other workers of the same port, where there are any.
+    """
 
     def __init__(self) -> None:
+        self.siblings: Siblings | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Histogram(
@@ -40,6 +48,6 @@ class Metrics:
             observer = self._observers[labels] = self._requests.labels(*labels)
         observer.observe(seconds)
 
-    def text(self) -> bytes:
-        """Everything, in the text format."""
-        return generate_latest(self.registry)
+    async def text(self) -> bytes:
+        """Everything, of every worker, in the text format."""
+        return generate_latest(self.registry if self.siblings is None else await self.siblings.registry())

@@ -35,8 +35,12 @@ class SecurityHeaders:
         async def send_with(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = message.get("headers", ())
-                names = _NAMES.intersection(name for name, _ in own)
-                added = [field for field in _RAW if field[0] not in names] if names else _RAW
+                added = _RAW
+                for name, _ in own:
+                    if name in _NAMES:
+                        names = {name for name, _ in own}
+                        added = [field for field in _RAW if field[0] not in names]
+                        break
                 message = {**message, "headers": [*own, *added]}
             await send(message)
 

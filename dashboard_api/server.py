@@ -1,5 +1,6 @@
 """How the app is served: uvicorn with uvloop and httptools (docs/adr/0010-dashboard-server-and-charts.md)."""
 
+import asyncio
 import socket
 from typing import Any
 
@@ -8,9 +9,9 @@ from fastapi import FastAPI
 
 from connect import Settings
 from dashboard_api.services import Services
+from dashboard_api.siblings import Siblings
+from dashboard_api.workers import BACKLOG, Post
 
-# Connections that wait while a thousand users arrive at once.
-_BACKLOG = 4_096
 # Longer than the 60 s of common load balancers, so that they, not this side, end an idle connection.
 _KEEP_ALIVE_S = 65
 # The server ticks ten times a second; a connection that was closed has five seconds to take what it was sent.
@@ -21,10 +22,22 @@ _LINGER_LOOKS = 5
 class _Server(uvicorn.Server):
     """A server that no stream holds up: neither one that would go on for as long as a job does, nor one that nobody reads."""
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, post: Post | None) -> None:
         super().__init__(config)
         self._services = services
         self._closing: dict[Any, int] = {}
+        self._post = post
+        self._siblings: Siblings | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        if self._post is not None:
+            metrics = self._services.metrics
+            self._siblings = Siblings(self._post.number, self._post.telling, self._post.paths, metrics.registry)
+            await self._siblings.open()
+            metrics.siblings = self._siblings
+            asyncio.get_running_loop().add_reader(self._post.parent, self._orphaned)
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Cut off those who don't take the last of what they were sent: their connections would stay for ever."""
@@ -43,13 +56,27 @@ class _Server(uvicorn.Server):
             if connection.transport.is_closing():
                 connection.transport.abort()
         await super().shutdown(sockets)
+        if self._siblings is not None:
+            self._siblings.close()
+
+    def _orphaned(self) -> None:
+        # Nobody would replace or end this process, and it would keep the port from the next parent.
+        if self._post is not None:
+            asyncio.get_running_loop().remove_reader(self._post.parent)
+        self.should_exit = True
 
     def _connections(self) -> list[Any]:
         return list(self.server_state.connections)
 
 
-def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
-    """Make the server; `run` serves until SIGTERM or SIGINT."""
+def make_server(app: FastAPI, settings: Settings, post: Post | None = None) -> uvicorn.Server:
+    """Make the server; `run` serves until SIGTERM or SIGINT.
+
+    Args:
+        app: what is served.
+        settings: where.
+        post: of a worker among several; its `run` is given `sockets=[post.listening]`.
+    """
     return _Server(
         uvicorn.Config(
             app,
@@ -64,9 +91,10 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
             server_header=False,
             # Which proxies are believed is the limiter's matter, by `trusted_proxies`.
             proxy_headers=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=10,
         ),
         app.state.services,
+        post,
     )

@@ -20,6 +20,7 @@ from dashboard_api.metrics import Metrics
 from dashboard_api.reports import Reader, Report, open_reader
 from dashboard_api.reports.report import FilterT
 from dashboard_api.throttle import Throttle
+from dashboard_api.turns import Turns
 from dashboard_api.versions import VersionWatch
 
 
@@ -31,6 +32,7 @@ class Services:
     router: ReadRouter
     watch: VersionWatch
     cache: AnswerCache
+    turns: Turns
     authenticator: Authenticator
     throttle: Throttle
     metrics: Metrics
@@ -49,14 +51,17 @@ class Services:
         question = (report.name, answer_format, asked.question)
 
         async def make() -> Answer:
-            return await self._make(caller.tenant_key, report, asked, answer_format)
+            async with self.turns.turn(caller.tenant_key):
+                return await self._make(caller.tenant_key, report, asked, answer_format)
 
         answer = await self.cache.get((caller.tenant_key, question), self.watch.version(caller.tenant_key), make)
         return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))
 
     def reading(self) -> Reading:
         """The state of everything that answers depend on, for metrics."""
-        return Reading(self.watch.freshness, self.cache.size_bytes, len(self.cache), self.router.state())
+        return Reading(
+            self.watch.freshness, self.cache.size_bytes, len(self.cache), self.turns.waiting, self.router.state()
+        )
 
     def dependencies(self) -> dict[str, Any]:
         """The same for `/readyz`: states and lags; no addresses, no texts of errors. Without jobs the figures are as ready as with them."""

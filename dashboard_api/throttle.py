@@ -12,7 +12,7 @@ EXEMPT = ("/healthz", "/readyz", "/metrics", "/", "/jobs", "/docs", "/openapi.js
 POLICY = "default"
 # A thousand requests that arrive at once keep the event loop busy for longer than the limiter's own 50 ms: that is no outage
 # of Redis, and must not make each process decide by itself.
-_OPTIONS = Options(deadline_s=0.5, breaker_open_s=0.5)
+_DEADLINE_S = 0.5
 
 
 class Throttle:
@@ -25,7 +25,8 @@ class Throttle:
 
     def __init__(self, settings: Settings) -> None:
         client = redis.asyncio.from_url(settings.url("redis_url"))
-        self.limiter = AsyncLimiter(client, _policies(settings), options=_OPTIONS)
+        options = Options(deadline_s=_DEADLINE_S, breaker_open_s=_DEADLINE_S, instances=settings.dashboard_processes)
+        self.limiter = AsyncLimiter(client, _policies(settings), options=options)
         self._watcher: PolicyWatcher | None = None
         if settings.ratelimit_policies is not None:
             self._watcher = PolicyWatcher(

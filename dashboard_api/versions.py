@@ -45,7 +45,7 @@ class VersionWatch:
         self._is_role_checked = False
         self.refusal: NotConfiguredError | None = None
         self._freshness: Freshness | None = None
-        self._ticked_at = clock()
+        self._holds_until = _EPOCH
 
     @property
     def is_current(self) -> bool:
@@ -60,10 +60,8 @@ class VersionWatch:
     @property
     def freshness(self) -> Freshness | None:
         """The newest look, with its age as of now, about; None before the first refresh."""
-        known = self._freshness
-        is_late = self._clock() - self._ticked_at > timedelta(seconds=2 * POLL_S)
         # A look takes long while no server answers; what is known grows old all the same.
-        if known is not None and (is_late or (not known.is_stale and not self.is_current)):
+        if self._freshness is not None and self._clock() > self._holds_until:
             self._tick()
         return self._freshness
 
@@ -124,12 +122,14 @@ class VersionWatch:
             self._freshness = Freshness(state["as_of"], 0.0, is_stale=False)
 
     def _tick(self) -> None:
-        self._ticked_at = self._clock()
         if self._freshness is None:
             return
-        as_of = self._freshness.as_of
-        staleness_s = max(0.0, (self._ticked_at - as_of).total_seconds())
+        now, as_of = self._clock(), self._freshness.as_of
+        staleness_s = max(0.0, (now - as_of).total_seconds())
         self._freshness = Freshness(as_of, round(staleness_s, 3), self._is_behind or not self.is_current)
+        self._holds_until = now + timedelta(seconds=2 * POLL_S)
+        if not self._freshness.is_stale and self._seen_at is not None:
+            self._holds_until = min(self._holds_until, self._seen_at + self._late_after)
 
 
 async def _check_role(connection: AsyncConnection[dict[str, Any]]) -> None:

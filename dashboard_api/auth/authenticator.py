@@ -10,6 +10,7 @@ from connect import Read, ReadRouter, SalespulseError, Settings
 from connect.routes import AsyncConnection
 from dashboard_api.auth.api_keys import PREFIX, hash_api_key
 from dashboard_api.auth.identity import Identity
+from dashboard_api.auth.tenants import TenantKeys
 from dashboard_api.auth.tokens import TokenVerifier
 from dashboard_api.errors import ForbiddenError, UnauthenticatedError
 from dbsql import query
@@ -43,7 +44,7 @@ class Authenticator:
         self._router = router
         self._verifier = verifier
         self._clock = clock
-        self._tenants: OrderedDict[str, tuple[int | None, float]] = OrderedDict()
+        self._tenants = TenantKeys(router, remember_s=REMEMBER_S, clock=clock)
         self._api_keys: OrderedDict[bytes, tuple[Identity | None, float]] = OrderedDict()
 
     async def identify_at_once(self, authorization: str | None, api_key: str | None) -> Identity | None:
@@ -99,23 +100,10 @@ class Authenticator:
             NotReadyError: see `identify_at_once`.
         """
         identity = await self.identify(found, credentials)
-        tenant_key = await self._tenant_key(identity.tenant_id)
+        tenant_key = await self._tenants.key_of(identity.tenant_id)
         if tenant_key is None:
             raise ForbiddenError("the credential's tenant is not known here (yet: it appears with its first refresh)")
         return Caller(identity, tenant_key)
-
-    async def _tenant_key(self, tenant_id: str) -> int | None:
-        known = self._tenants.get(tenant_id)
-        if known is not None and known[1] > self._clock():
-            return known[0]
-        row = await self._first(query("dashboard.tenant_key"), {"tenant_id": tenant_id})
-        tenant_key: int | None = row["tenant_key"] if row else None
-        # An unknown tenant is remembered for a moment only: it may be there after the next refresh.
-        self._tenants[tenant_id] = (tenant_key, self._clock() + (REMEMBER_S if tenant_key is not None else 1.0))
-        self._tenants.move_to_end(tenant_id)
-        if len(self._tenants) > _REMEMBERED:
-            self._tenants.popitem(last=False)
-        return tenant_key
 
     async def _identify_key(self, key: str) -> Identity:
         digest = _digest(key)

@@ -24,8 +24,12 @@ SELECT
     c.changed_at
 FROM salespulse.tenants_changed_since(%(since)s) AS c;
 
--- name: tenant_key
-SELECT salespulse.tenant_key_of(%(tenant_id)s) AS tenant_key;
+-- name: tenant_keys
+-- One row per id asked for; an id that is no tenant's has no key.
+SELECT
+    i.tenant_id,
+    salespulse.tenant_key_of(i.tenant_id) AS tenant_key
+FROM unnest(%(tenant_ids)s::text[]) AS i (tenant_id);
 
 -- name: api_key_identity
 SELECT

@@ -14,7 +14,7 @@ MARK_AFTER_S = 15.0
 
 
 class Stopper:
-    """Remembers which runs are to end, and sees them off.
+    """Remembers which runs are to end, and sees them off. `want` may be called beside `step`, by another thread.
 
     Args:
         runs: Dagster's.
@@ -56,15 +56,17 @@ class Stopper:
         Raises:
             DagsterAwayError: Dagster's storage or broker is away; the next step goes on.
         """
-        if not self._since:
+        # What another thread wants meanwhile is not among them, and is looked at the next time.
+        wanted = dict(self._since)
+        if not wanted:
             return 0
-        live = {run.run_id for run in self._runs.get_many(list(self._since)) if not run.is_ended}
-        for run_id in self._since.keys() - live:
+        live = {run.run_id for run in self._runs.get_many(list(wanted)) if not run.is_ended}
+        for run_id in wanted.keys() - live:
             del self._since[run_id]
             self._asked.discard(run_id)
             self._terminated.discard(run_id)
-        for run_id, since in self._since.items():
-            waited_s = self._clock() - since
+        for run_id in live:
+            waited_s = self._clock() - wanted[run_id]
             if waited_s >= self._mark_after_s:
                 self._runs.mark_canceled(run_id)
             elif waited_s >= self._terminate_after_s and run_id not in self._terminated:

@@ -1,13 +1,8 @@
 """Starting, stopping, and what happens while the database is away."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +19,10 @@ from pipelines.refresh import refresh
 from pipelines.source import SourceMapping
 from retail_app.synthetic import generate
 from tests.dashboard.conftest import Shop
+from tests.dashboard.running import answers, environment, free_port, run
 from tests.dashboard.serving import SECRET, beating, dashboard_settings, serve, token_for
 from tests.servers import Database
 from tests.warehouse import Installation, install_application, one, prepare_database, set_up_roles
-
-ROOT = Path(__file__).parents[2]
 
 
 async def test_a_role_that_row_security_does_not_hold_is_refused(
@@ -42,39 +36,6 @@ async def test_a_role_that_row_security_does_not_hold_is_refused(
         with pytest.raises(NotConfiguredError, match="salespulse_dashboard"):
             async with app.router.lifespan_context(app):
                 pytest.fail("it started")
-
-
-def environment(settings: Settings, port: int) -> dict[str, str]:
-    urls = {
-        f"SALESPULSE_{name.upper()}": getattr(settings, name).get_secret_value()
-        for name in ("dashboard_url", "dashboard_fallback_url", "redis_url")
-    }
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SALESPULSE_")},
-        **urls,
-        "SALESPULSE_JWT_SECRET": SECRET.get_secret_value(),
-        "SALESPULSE_API_PORT": str(port),
-        "SALESPULSE_RATELIMIT_POLICIES": str(settings.ratelimit_policies),
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-def run(variables: dict[str, str], directory: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dashboard_api"], env=variables, cwd=directory, stderr=subprocess.PIPE, text=True
-    )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        return int(listening.getsockname()[1])
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_the_process_serves_logs_json_and_ends_on_sigterm(
