@@ -26,7 +26,7 @@ def main() -> int:
     quick = wanted.quick
     sizes = {
         "transitions": 2_500 if quick else 25_000,
-        "volume_jobs": 500 if quick else 10_000,
+        "volume_jobs": 500 if quick else 5_000,
         "submit_seconds": 5 if quick else 30,
         "submits_per_second": 100,
         "race_rounds": 5 if quick else 50,
