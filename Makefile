@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CHECK ?=
+# Each has servers of its own.
+TEST_PROCESSES ?= 2
 
 .PHONY: help
 help: ## List every command
@@ -37,17 +39,24 @@ demo: $(VENV)/.installed ## Start everything on the real sales; CHECK=1 verifies
 
 .PHONY: check
 check: $(VENV)/.installed ## Lint, types, import contracts, SQL lint
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-sql check-style check-imports
+
+.PHONY: check-types check-sql check-style check-imports
+check-types:
+	$(BIN)/mypy
+check-sql:
+	$(BIN)/sqlfluff lint dbsql/migrations dbsql/queries dbsql/rollups dbsql/source
+check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+check-imports:
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/sqlfluff lint --processes 2 dbsql/migrations dbsql/queries dbsql/rollups dbsql/source
 
 .PHONY: test
 test: $(VENV)/.installed ## Everything: checks and all tests, on real servers
 	@tests/install-debian-packages
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # What benchmarks measure beside this project is in a lock file of its own.
 $(VENV)/.installed-bench: requirements-bench.lock $(VENV)/.installed
