@@ -2,7 +2,7 @@
 
 Dagster has no public interface to create a run from another process without its webserver. This follows what its own
 sensor daemon does (`dagster._daemon.sensor`, 1.13): the job's snapshot comes from the code server, the run goes through the instance's
-run coordinator. `tests/jobs/bridge/test_runs.py` pins it down.
+run coordinator. `tests/jobs/bridge/test_jobs_on_a_stack.py` pins it down.
 """
 
 import logging
