@@ -111,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _readers(settings: Settings) -> int:
     """Reports that are read at a time: they leave connections to the watch and to credentials, which wait for a short time only."""
     connections = settings.dashboard_pool_size * (1 + len(settings.dashboard_replicas))
-    return max(1, connections - _OTHER_READERS)
+    return connections - min(_OTHER_READERS, connections // 3)
 
 
 @contextlib.asynccontextmanager

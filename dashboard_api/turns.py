@@ -30,7 +30,7 @@ class Turns:
     @property
     def waiting(self) -> int:
         """Questions that wait."""
-        return sum(not turn.done() for queue in self._queues.values() for turn in queue)
+        return sum(not turn.done() for queue in tuple(self._queues.values()) for turn in tuple(queue))
 
     @asynccontextmanager
     async def turn(self, tenant_key: int) -> AsyncIterator[None]:

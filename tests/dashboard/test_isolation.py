@@ -165,7 +165,7 @@ async def test_many_tenants_at_once_see_their_own_rows_only(api: Api, shop: Shop
     reports = ("sales-summary", "top-products", "stores", "top-customers", "overview")
     chance = random.Random(7)
 
-    async with httpx.AsyncClient(base_url=api.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=api.url, timeout=120) as client:
 
         async def ask(tenant: str, report: str, days: int) -> tuple[str, str, int, dict[str, Any]]:
             response = await client.get(
