@@ -142,15 +142,17 @@ class Workers:
 
     def _bury(self) -> int:
         """See who has ended, and plan successors; give an exit code where there is no use in that."""
+        fatal = 0
         for pid, code in _ended(self._pids):
             number = self._pids.pop(pid)
             could_not_start = code in _CANT_START
             if could_not_start and not self._has_replaced:
-                return code
+                fatal = code
+                continue
             log.warning("worker %d (process %d) ended with %d, and is replaced", number, pid, code)
             self._has_replaced = True
             self._due[number] = time.monotonic() + (_PAUSE_S if could_not_start else 0.0)
-        return 0
+        return fatal
 
     def _drain(self, signals: "_Signals") -> None:
         for post in self._posts.values():
