@@ -52,7 +52,8 @@ def collected() -> Iterator[Metric]:
     server = ServerState("replica", False, True, "", "", lag_s=1.0, lag_bytes=1, check_age_s=0.1, weight=1)
     pools = {"replica": PoolState(size=1, limit=1, in_use=1, waiting=1)}
     state = RouterState((server,), pools, fallback_budget=1.0, preparing={}, reads={"fresh": 1})
-    yield from StateCollector(lambda: Reading(None, 0, 0, state)).collect()
+    reading = Reading(freshness=None, cache_bytes=0, cache_entries=0, questions_waiting=0, router=state)
+    yield from StateCollector(lambda: reading).collect()
     yield from families(STATS)
 
 
