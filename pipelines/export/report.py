@@ -106,7 +106,7 @@ def _tenant_transaction(connection: Connection, tenant_id: str) -> Iterator[int]
     """Begin a read-only transaction bound to the tenant; give its key."""
     connection.execute(BEGIN)
     try:
-        found = connection.execute(query("dashboard.tenant_key"), {"tenant_id": tenant_id}).fetchone()
+        found = connection.execute(query("dashboard.tenant_keys"), {"tenant_ids": [tenant_id]}).fetchone()
         if found is None or found["tenant_key"] is None:
             raise ExportError(f"the warehouse knows no tenant {tenant_id!r}: has a refresh run yet?")
         connection.execute(

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 
 from connect.routes import Connection
 from dashboard_api.jobs.hooks import BODY_MAX_BYTES
+from dashboard_api.request_context import AccessLine
 from pipelines.webhooks.inbound import create_hook, revoke_hook, rotate_hook_secret
 from tests.dashboard.serving import Api, serve
 from tests.jobs.http.conftest import MakeSettings
@@ -182,8 +183,8 @@ def test_the_token_stands_in_no_log(outside: httpx.Client, sender: Sender, caplo
     caplog.set_level("DEBUG")
     outside.post(sender.path, content=BODY, headers=sender.headers())
     outside.get(sender.path)
-    served = [vars(record) for record in caplog.records if record.name == "dashboard_api.access"]
-    assert {record["path"] for record in served} == {"/api/hooks/…"}
+    served = [record.msg for record in caplog.records if isinstance(record.msg, AccessLine)]
+    assert {line.path for line in served} == {"/api/hooks/…"}
     token = sender.path.rpartition("/")[2]
     # httpx is this test's own; uvicorn's access log is off (`make_server`), but pytest listens to it all the same.
     own = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore", "uvicorn.access"))]
