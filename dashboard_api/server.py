@@ -1,6 +1,7 @@
 """How the app is served: uvicorn with uvloop and httptools (docs/adr/0010-dashboard-server-and-charts.md)."""
 
 import asyncio
+import shutil
 import socket
 from typing import Any
 
@@ -63,6 +64,8 @@ class _Server(uvicorn.Server):
         # Nobody would replace or end this process, and it would keep the port from the next parent.
         if self._post is not None:
             asyncio.get_running_loop().remove_reader(self._post.parent)
+            # The parent would have done so at its end.
+            shutil.rmtree(self._post.paths[0].parent, ignore_errors=True)
         self.should_exit = True
 
     def _connections(self) -> list[Any]:

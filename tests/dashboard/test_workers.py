@@ -62,7 +62,7 @@ class Served:
 @contextmanager
 def serving(settings: Settings, directory: Path) -> Iterator[Served]:
     port = free_port()
-    process = run(environment(settings, port), directory)
+    process = run(environment(settings, port) | {"TMPDIR": str(directory)}, directory)
     served = Served(process, f"http://127.0.0.1:{port}")
     with ThreadPoolExecutor(1) as reading:
         log = reading.submit(process.stderr.read if process.stderr else str)
@@ -139,6 +139,7 @@ def test_workers_do_not_outlive_a_killed_parent(
             every_s=0.1,
         )
         assert not answers(f"{served.url}/healthz")
+        assert list(tmp_path.glob("salespulse-dashboard-*")) == [], "the sockets between them are gone too"
 
 
 def test_no_more_connections_than_the_bound(api_settings: Callable[..., Settings], shop: Shop, tmp_path: Path) -> None:
