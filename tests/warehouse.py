@@ -122,7 +122,8 @@ class Installation:
         return {name: rows for name, rows in wrong.items() if rows}
 
     def _watched(self) -> tuple[Plain, Plain]:
-        if self._watch is None:
+        # An installation may outlive a server that a test of another file has killed meanwhile.
+        if self._watch is None or not all(_answers(connection) for connection in self._watch):
             self._watch = self.admin(), self.admin(server=self.pair.standby)
         return self._watch
 
@@ -135,6 +136,14 @@ class Installation:
         # Closed, not left as a context: that would commit, and another test may have killed the server meanwhile.
         self._open.callback(connection.close)
         return connection
+
+
+def _answers(connection: Plain) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def one(connection: psycopg.Connection[Any], query: str, *parameters: Any) -> Any:
