@@ -50,7 +50,7 @@ class Installation:
     mapping: SourceMapping
     passwords: dict[str, str] = field(repr=False)
     _open: ExitStack = field(default_factory=ExitStack, repr=False)
-    _watch: tuple[Plain, Plain] | None = field(default=None, repr=False)
+    _watch: dict[PostgresServer, Plain] = field(default_factory=dict, repr=False)
 
     @property
     def source_name(self) -> str:
@@ -91,7 +91,7 @@ class Installation:
 
     def wait_for_replay(self) -> None:
         """Return when the standby shows everything that is committed now."""
-        primary, standby = self._watched()
+        primary, standby = self._watched(self.pair.primary), self._watched(self.pair.standby)
         target = one(primary, "SELECT pg_current_wal_flush_lsn()::text")
         wait_until(
             lambda: one(standby, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target),
@@ -102,7 +102,7 @@ class Installation:
 
     def truth(self) -> dict[str, Rollup]:
         """What rollups, dimensions and the quarantine must hold now: plain SQL over the application's tables."""
-        primary = self._watched()[0]
+        primary = self._watched(self.pair.primary)
         dimensions = source_dimensions(primary)
         if one(primary, "SELECT to_regnamespace('truth') IS NULL"):
             return {**naive_rollups(primary), **dimensions, "quarantine": {}}
@@ -115,22 +115,22 @@ class Installation:
         The warehouse is this database unless a connection to another one is given.
         """
         expected = self.truth() if expected is None else expected
-        warehouse = warehouse or self._watched()[0]
+        warehouse = warehouse or self._watched(self.pair.primary)
         found = {**natural_rollups(warehouse), **natural_dimensions(warehouse), "quarantine": quarantined(warehouse)}
         assert expected.keys() == found.keys()
         wrong = {name: differences(expected[name], found[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}
 
-    def _watched(self) -> tuple[Plain, Plain]:
+    def _watched(self, server: PostgresServer) -> Plain:
         # An installation may outlive a server that a test of another file has killed meanwhile.
-        if self._watch is None or not all(_answers(connection) for connection in self._watch):
-            self._watch = self.admin(), self.admin(server=self.pair.standby)
-        return self._watch
+        if server not in self._watch or not _answers(self._watch[server]):
+            self._watch[server] = self.admin(server=server)
+        return self._watch[server]
 
     def close(self) -> None:
         """Close every connection that was made here."""
         self._open.close()
-        self._watch = None
+        self._watch.clear()
 
     def _keep(self, connection: Any) -> Any:
         # Closed, not left as a context: that would commit, and another test may have killed the server meanwhile.
