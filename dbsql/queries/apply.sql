@@ -1,8 +1,19 @@
 -- One batch of documents: their present state is staged, compared with what was last applied, and the signed difference
 -- goes to the rollups. All in the warehouse, all in one transaction.
 
--- name: create_stage_document
--- One row per document of the batch. Where the source does not have it any more, all but its key is NULL.
+-- name: look_at_batch_tables
+-- Which text made the session's batch tables (none: no mark), whether this transaction or one that failed has left rows in them, and
+-- how many lines the planner was told of (-1: none yet).
+SELECT
+    obj_description(t.stage, 'pg_class') AS mark,
+    coalesce(pg_relation_size(t.stage) > 0, FALSE) AS is_used,
+    coalesce((SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('pg_temp.stage_line')), -1) AS analyzed_lines
+FROM (SELECT to_regclass('pg_temp.stage_document')::oid AS stage) AS t;
+
+-- name: create_batch_tables
+-- They stay with the session, empty between transactions: making them anew each time would cost a small refresh a quarter of its
+-- time. `stage_document` has one row per document of the batch; where the source does not have it any more, all but its key is NULL.
+-- In `stage_line` and `stage_payment` an amount is what was charged for a sale, or what was given back for a return.
 CREATE TEMP TABLE stage_document (
     ordinal integer,
     document_kind text,
@@ -13,12 +24,81 @@ CREATE TEMP TABLE stage_document (
     customer_id text,
     occurred_at timestamptz,
     is_counted boolean
-) ON COMMIT DROP;
+) ON COMMIT DELETE ROWS;
 
--- name: create_stage_line
 CREATE TEMP TABLE stage_line (
     ordinal integer,
     product_id text,
+    units numeric,
+    amount numeric,
+    discount_amount numeric,
+    tax_amount numeric,
+    cost_amount numeric
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE stage_payment (
+    ordinal integer,
+    payment_method text,
+    amount numeric
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE old_document (
+    ordinal integer,
+    document_key bigint,
+    tenant_key integer,
+    store_key integer,
+    customer_key integer,
+    business_date date,
+    business_hour smallint,
+    sale_count smallint,
+    return_count smallint,
+    line_count integer,
+    return_line_count integer,
+    units numeric,
+    returned_units numeric,
+    gross_amount numeric,
+    discount_amount numeric,
+    tax_amount numeric,
+    cost_amount numeric,
+    refund_amount numeric
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE new_document (
+    ordinal integer,
+    document_kind text,
+    document_id text,
+    tenant_id text,
+    store_id text,
+    customer_id text,
+    occurred_at timestamptz,
+    old_document_key bigint,
+    document_key bigint,
+    tenant_key integer,
+    store_key integer,
+    customer_key integer,
+    business_date date,
+    business_hour smallint,
+    sale_count smallint,
+    return_count smallint,
+    line_count integer,
+    return_line_count integer,
+    units numeric,
+    returned_units numeric,
+    gross_amount numeric,
+    discount_amount numeric,
+    tax_amount numeric,
+    cost_amount numeric,
+    refund_amount numeric,
+    problem text
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE delta_line (
+    sign smallint,
+    document_key bigint,
+    tenant_key integer,
+    store_key integer,
+    product_key integer,
+    business_date date,
     line_count smallint,
     return_line_count smallint,
     units numeric,
@@ -27,18 +107,27 @@ CREATE TEMP TABLE stage_line (
     discount_amount numeric,
     tax_amount numeric,
     cost_amount numeric,
-    refund_amount numeric
-) ON COMMIT DROP;
+    refund_amount numeric,
+    product_id text
+) ON COMMIT DELETE ROWS;
 
--- name: create_stage_payment
-CREATE TEMP TABLE stage_payment (
-    ordinal integer,
-    payment_method text,
-    payment_count smallint,
-    refund_count smallint,
-    payment_amount numeric,
-    refund_amount numeric
-) ON COMMIT DROP;
+-- name: drop_batch_tables
+DROP TABLE IF EXISTS
+pg_temp.stage_document,
+pg_temp.stage_line,
+pg_temp.stage_payment,
+pg_temp.old_document,
+pg_temp.new_document,
+pg_temp.delta_line;
+
+-- name: clear_batch_tables
+TRUNCATE
+pg_temp.stage_document,
+pg_temp.stage_line,
+pg_temp.stage_payment,
+pg_temp.old_document,
+pg_temp.new_document,
+pg_temp.delta_line;
 
 -- name: copy_stage_document
 COPY pg_temp.stage_document FROM STDIN;
@@ -51,40 +140,43 @@ COPY pg_temp.stage_payment FROM STDIN;
 
 -- name: find_old_documents
 -- What was last applied of these documents.
-CREATE TEMP TABLE old_document ON COMMIT DROP AS
+INSERT INTO pg_temp.old_document
 SELECT
     d.ordinal,
-    f.*
+    f.document_key,
+    f.tenant_key,
+    f.store_key,
+    f.customer_key,
+    f.business_date,
+    f.business_hour,
+    f.sale_count,
+    f.return_count,
+    f.line_count,
+    f.return_line_count,
+    f.units,
+    f.returned_units,
+    f.gross_amount,
+    f.discount_amount,
+    f.tax_amount,
+    f.cost_amount,
+    f.refund_amount
 FROM pg_temp.stage_document AS d
 INNER JOIN salespulse.fact_document AS f ON d.document_id = f.document_id AND d.document_kind = f.document_kind;
 
 -- name: resolve_documents
 -- What the documents are now, in surrogate keys and business dates. `problem` says why one can't be counted. A sum is not
 -- finite exactly when one of its terms is not, so the check costs one comparison a document.
-CREATE TEMP TABLE new_document ON COMMIT DROP AS
+INSERT INTO pg_temp.new_document
 WITH line AS (
     SELECT
         l.ordinal,
-        sum(l.line_count) AS line_count,
-        sum(l.return_line_count) AS return_line_count,
+        count(*) AS line_count,
         sum(l.units) AS units,
-        sum(l.returned_units) AS returned_units,
-        sum(l.gross_amount) AS gross_amount,
+        sum(l.amount) AS amount,
         sum(l.discount_amount) AS discount_amount,
         sum(l.tax_amount) AS tax_amount,
         sum(l.cost_amount) AS cost_amount,
-        sum(l.refund_amount) AS refund_amount,
-        bool_or(
-            num_nulls(
-                l.units,
-                l.returned_units,
-                l.gross_amount,
-                l.discount_amount,
-                l.tax_amount,
-                l.cost_amount,
-                l.refund_amount
-            ) > 0
-        ) AS is_missing
+        bool_or(num_nulls(l.units, l.amount, l.discount_amount, l.tax_amount, l.cost_amount) > 0) AS is_missing
     FROM pg_temp.stage_line AS l
     GROUP BY l.ordinal
 ),
@@ -92,8 +184,8 @@ WITH line AS (
 payment AS (
     SELECT
         p.ordinal,
-        sum(p.payment_amount + p.refund_amount) AS amount,
-        bool_or(num_nulls(p.payment_amount, p.refund_amount, p.payment_method) > 0) AS is_missing
+        sum(p.amount) AS amount,
+        bool_or(num_nulls(p.amount, p.payment_method) > 0) AS is_missing
     FROM pg_temp.stage_payment AS p
     GROUP BY p.ordinal
 ),
@@ -112,15 +204,13 @@ judged AS (
         s.store_key,
         s.time_zone,
         c.customer_key,
+        d.document_kind = 'sale' AS is_sale,
         coalesce(l.line_count, 0)::integer AS line_count,
-        coalesce(l.return_line_count, 0)::integer AS return_line_count,
         coalesce(l.units, 0) AS units,
-        coalesce(l.returned_units, 0) AS returned_units,
-        coalesce(l.gross_amount, 0) AS gross_amount,
+        coalesce(l.amount, 0) AS amount,
         coalesce(l.discount_amount, 0) AS discount_amount,
         coalesce(l.tax_amount, 0) AS tax_amount,
         coalesce(l.cost_amount, 0) AS cost_amount,
-        coalesce(l.refund_amount, 0) AS refund_amount,
         CASE
             WHEN NOT d.is_found THEN 'line without its document'
             WHEN t.tenant_key IS NULL OR t.is_deleted THEN 'unknown tenant'
@@ -133,8 +223,7 @@ judged AS (
                 NOT (
                     abs(
                         coalesce(
-                            l.units + l.returned_units + l.gross_amount + l.discount_amount + l.tax_amount
-                            + l.cost_amount + l.refund_amount,
+                            l.units + l.amount + l.discount_amount + l.tax_amount + l.cost_amount,
                             0
                         ) + coalesce(p.amount, 0)
                     ) < 'infinity'::numeric
@@ -171,17 +260,17 @@ SELECT
     CASE
         WHEN j.problem IS NULL THEN extract(HOUR FROM j.occurred_at AT TIME ZONE j.time_zone)::smallint
     END AS business_hour,
-    (j.document_kind = 'sale')::integer::smallint AS sale_count,
-    (j.document_kind = 'return')::integer::smallint AS return_count,
-    j.line_count,
-    j.return_line_count,
-    j.units,
-    j.returned_units,
-    j.gross_amount,
+    j.is_sale::integer::smallint AS sale_count,
+    (NOT j.is_sale)::integer::smallint AS return_count,
+    CASE WHEN j.is_sale THEN j.line_count ELSE 0 END AS line_count,
+    CASE WHEN j.is_sale THEN 0 ELSE j.line_count END AS return_line_count,
+    CASE WHEN j.is_sale THEN j.units ELSE 0 END AS units,
+    CASE WHEN j.is_sale THEN 0 ELSE j.units END AS returned_units,
+    CASE WHEN j.is_sale THEN j.amount ELSE 0 END AS gross_amount,
     j.discount_amount,
     j.tax_amount,
     j.cost_amount,
-    j.refund_amount,
+    CASE WHEN j.is_sale THEN 0 ELSE j.amount END AS refund_amount,
     j.problem
 FROM judged AS j;
 
@@ -206,23 +295,23 @@ WHERE
 
 -- name: resolve_lines
 -- What the lines are now; those that were last applied join them with the opposite sign (`subtract_old_lines`).
-CREATE TEMP TABLE delta_line ON COMMIT DROP AS
+INSERT INTO pg_temp.delta_line
 SELECT
-    1::smallint AS sign,
+    1 AS sign,
     d.document_key,
     d.tenant_key,
     d.store_key,
     CASE WHEN l.product_id IS NULL THEN 0 ELSE p.product_key END AS product_key,
     d.business_date,
-    l.line_count,
-    l.return_line_count,
-    l.units,
-    l.returned_units,
-    l.gross_amount,
+    d.sale_count AS line_count,
+    d.return_count AS return_line_count,
+    CASE WHEN d.sale_count = 1 THEN l.units ELSE 0 END AS units,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE l.units END AS returned_units,
+    CASE WHEN d.sale_count = 1 THEN l.amount ELSE 0 END AS gross_amount,
     l.discount_amount,
     l.tax_amount,
     l.cost_amount,
-    l.refund_amount,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE l.amount END AS refund_amount,
     l.product_id
 FROM pg_temp.stage_line AS l
 INNER JOIN pg_temp.new_document AS d ON l.ordinal = d.ordinal
@@ -330,10 +419,10 @@ SELECT
     d.tenant_key,
     d.store_key,
     d.business_date,
-    p.payment_count,
-    p.refund_count,
-    p.payment_amount,
-    p.refund_amount,
+    d.sale_count AS payment_count,
+    d.return_count AS refund_count,
+    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
     p.payment_method
 FROM pg_temp.stage_payment AS p
 INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
@@ -491,10 +580,10 @@ SELECT
     d.tenant_key,
     d.store_key,
     d.business_date,
-    p.payment_count,
-    p.refund_count,
-    p.payment_amount,
-    p.refund_amount,
+    d.sale_count AS payment_count,
+    d.return_count AS refund_count,
+    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
     p.payment_method
 FROM pg_temp.stage_payment AS p
 INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
@@ -542,23 +631,21 @@ ANALYZE pg_temp.stage_line;
 -- name: analyze_stage_payment
 ANALYZE pg_temp.stage_payment;
 
+-- name: analyze_old_document
+ANALYZE pg_temp.old_document;
+
 -- name: analyze_new_document
 ANALYZE pg_temp.new_document;
 
 -- name: analyze_delta_line
 ANALYZE pg_temp.delta_line;
 
--- name: has_batch_tables
-SELECT to_regclass('pg_temp.stage_document') IS NOT NULL AS has_tables;
+-- name: keep_join_order
+-- The joins are written in the order that is best; looking for another one takes longer than the joins of a small batch.
+SELECT set_config('join_collapse_limit', '1', TRUE);
 
--- name: drop_batch_tables
-DROP TABLE IF EXISTS
-pg_temp.stage_document,
-pg_temp.stage_line,
-pg_temp.stage_payment,
-pg_temp.old_document,
-pg_temp.new_document,
-pg_temp.delta_line;
+-- name: free_join_order
+SELECT set_config('join_collapse_limit', '8', TRUE);
 
 -- name: prefer_sorting
 SELECT set_config('enable_hashagg', 'off', TRUE);

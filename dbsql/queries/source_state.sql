@@ -37,30 +37,22 @@ COPY (
     SELECT
         k.ordinal::integer,
         l.product_id,
-        1,
-        0,
         l.units,
-        0,
         l.gross_amount,
         l.discount_amount,
         l.tax_amount,
-        l.cost_amount,
-        0
+        l.cost_amount
     FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
     INNER JOIN salespulse_source.sale_line AS l ON k.ref = l.sale_ref
     UNION ALL
     SELECT
         k.ordinal::integer + %(sale_count)s,
         l.product_id,
-        0,
-        1,
-        0,
         l.returned_units,
+        l.refund_amount,
         0,
         0,
-        0,
-        -l.cost_amount,
-        l.refund_amount
+        -l.cost_amount
     FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
     INNER JOIN salespulse_source.sale_return_line AS l ON k.ref = l.sale_return_ref
 ) TO STDOUT;
@@ -70,19 +62,13 @@ COPY (
     SELECT
         k.ordinal::integer,
         p.payment_method,
-        1,
-        0,
-        p.amount,
-        0
+        p.amount
     FROM unnest(%(sale_keys)s::text[]::{sale}[]) WITH ORDINALITY AS k (ref, ordinal)
     INNER JOIN salespulse_source.sale_payment AS p ON k.ref = p.sale_ref
     UNION ALL
     SELECT
         k.ordinal::integer + %(sale_count)s,
         p.payment_method,
-        0,
-        1,
-        0,
         p.amount
     FROM unnest(%(return_keys)s::text[]::{return}[]) WITH ORDINALITY AS k (ref, ordinal)
     INNER JOIN salespulse_source.sale_return_payment AS p ON k.ref = p.sale_return_ref
@@ -247,27 +233,22 @@ COPY (
     ORDER BY document_id
 ) TO STDOUT;
 
--- name: history_bounds
--- The first and the last moment of all sales and returns, among those that a document can have (see `resolve_documents`);
--- NULLs where there are none.
+-- name: history_months
+-- The first day of each month that may have business dates of the source: a moment is dated at most a day earlier or later than in
+-- UTC. Of those that a document can have only (see `resolve_documents`).
 WITH occurred AS (
-    SELECT
-        min(s.sold_at) AS first_at,
-        max(s.sold_at) AS last_at
+    SELECT DISTINCT date_trunc('day', s.sold_at, 'UTC') AS day
     FROM salespulse_source.sale AS s
     WHERE s.sold_at >= '1900-01-01' AND s.sold_at < '2200-01-01'
-    UNION ALL
-    SELECT
-        min(r.returned_at) AS first_at,
-        max(r.returned_at) AS last_at
+    UNION
+    SELECT DISTINCT date_trunc('day', r.returned_at, 'UTC') AS day
     FROM salespulse_source.sale_return AS r
     WHERE r.returned_at >= '1900-01-01' AND r.returned_at < '2200-01-01'
 )
 
-SELECT
-    min(o.first_at) AS first_at,
-    max(o.last_at) AS last_at
-FROM occurred AS o;
+SELECT DISTINCT date_trunc('month', (o.day AT TIME ZONE 'UTC')::date + n.days)::date AS month
+FROM occurred AS o
+CROSS JOIN (VALUES (-1), (1)) AS n (days);
 
 -- name: copy_tenants
 COPY (

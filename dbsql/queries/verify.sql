@@ -112,10 +112,10 @@ SELECT
     d.tenant_key,
     d.store_key,
     d.business_date,
-    p.payment_count,
-    p.refund_count,
-    p.payment_amount,
-    p.refund_amount,
+    d.sale_count AS payment_count,
+    d.return_count AS refund_count,
+    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
     p.payment_method
 FROM pg_temp.stage_payment AS p
 INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
@@ -252,11 +252,16 @@ WHERE
     f.document_key = any(%(document_keys)s::bigint[])
     AND NOT EXISTS (SELECT FROM salespulse.fact_document AS d WHERE d.document_key = f.document_key);
 
--- name: facts_bounds
-SELECT
-    min(f.business_date) AS first_date,
-    max(f.business_date) AS last_date
-FROM salespulse.fact_document AS f;
+-- name: facts_months
+-- The first day of each month that has facts, lines and payments without their document among them.
+SELECT DISTINCT date_trunc('month', d.business_date)::date AS month
+FROM (
+    SELECT DISTINCT f.business_date FROM salespulse.fact_document AS f
+    UNION
+    SELECT DISTINCT l.business_date FROM salespulse.fact_document_line AS l
+    UNION
+    SELECT DISTINCT p.business_date FROM salespulse.fact_document_payment AS p
+) AS d;
 
 -- name: tenant_names
 SELECT

@@ -3,19 +3,21 @@
 Stage their present state, take the signed difference to what was last applied, add it to every rollup, replace the facts.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 
 from psycopg import sql
 
 from dbsql import query
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connection, Connections
-from pipelines.refresh.copying import copy_across, source_query
+from pipelines.refresh.copying import array_literal, feed, source_query, start_copy
 from pipelines.refresh.rollups import all_rollups, merge_delta
 from pipelines.source.mapping import SourceMapping
 
-_STAGES = ("document", "line", "payment")
 _FACT_STATEMENTS = (
     ("fact_document_line", "remove_old_lines"),
     ("fact_document_line", "insert_lines"),
@@ -71,21 +73,17 @@ def apply_documents(
         connections: replica inside its snapshot, warehouse inside its transaction and holding the lock.
         mapping: which application.
         documents: (kind, natural key), each once.
-        at: called with each step's name as it ends (a step may be `delta`, a rollup's name, `facts`, …).
+        at: called with each step's name as it ends (a step may be `resolve`, a rollup's name, `facts`, …).
     """
-    lines = stage_documents(connections, mapping, documents, at=at)
+    lines = stage_documents(connections, mapping, documents, at=at, with_old_lines=True)
     result = Applied(documents=len(documents), lines=lines)
     warehouse = connections.warehouse
-    if warehouse.execute(query("apply.subtract_old_lines")).rowcount + lines > _ANALYZE_ROWS:
-        warehouse.execute(query("apply.analyze_delta_line"))
-    at("delta")
     # Sorting keeps the memory of wide numeric sums bounded, and inserts in the order of the primary key.
     warehouse.execute(query("apply.prefer_sorting"))
     for rollup in all_rollups():
         result.wrote(rollup.name, warehouse.execute(merge_delta(rollup)).rowcount)
         at(rollup.name)
-    warehouse.execute(query("apply.prefer_nothing"))
-    written = _run_all(warehouse, [statement for _, statement in _FACT_STATEMENTS])
+    written = _run_all(warehouse, ["prefer_nothing", *(statement for _, statement in _FACT_STATEMENTS)])[1:]
     for (table, _), rows in zip(_FACT_STATEMENTS, written, strict=True):
         result.wrote(table, rows)
     result.quarantined = _run_all(warehouse, ["release_quarantine", "quarantine"])[-1]
@@ -94,52 +92,90 @@ def apply_documents(
 
 
 def stage_documents(
-    connections: Connections, mapping: SourceMapping, documents: Collection[Document], *, at: Callable[[str], None]
+    connections: Connections,
+    mapping: SourceMapping,
+    documents: Collection[Document],
+    *,
+    at: Callable[[str], None],
+    with_old_lines: bool = False,
 ) -> int:
-    """Read documents from the snapshot into temporary tables of the warehouse's transaction and resolve them.
+    """Read documents from the snapshot into temporary tables of the warehouse's session and resolve them.
 
     Leaves `old_document` (what was last applied), `new_document`, `delta_line` and `stage_payment` (what is now, in
-    surrogate keys and business dates); gives the source lines read.
+    surrogate keys and business dates); gives the source lines read. With `with_old_lines`, `delta_line` has the lines that were
+    last applied too, with the opposite sign.
     """
-    warehouse = connections.warehouse
-    drop_batch_tables(connections)
+    replica, warehouse = connections.replica, connections.warehouse
     # Sales first, then returns: a document's ordinal is its place in this order.
     sale_keys = [key for kind, key in documents if kind == "sale"]
     return_keys = [key for kind, key in documents if kind == "return"]
-    parameters = {"sale_keys": sale_keys, "return_keys": return_keys, "sale_count": len(sale_keys)}
-    rows = {}
-    _run_all(warehouse, [f"create_stage_{stage}" for stage in _STAGES])
-    for stage in _STAGES:
-        rows[stage] = copy_across(
-            connections.replica,
-            source_query(f"copy_{stage}s", mapping),
-            parameters,
-            warehouse,
-            f"apply.copy_stage_{stage}",
-        )
-    # Fresh temporary tables have no statistics, and for more than a few rows a bad guess costs more than the look.
-    is_large = rows["line"] > _ANALYZE_ROWS
-    if is_large:
-        _run_all(warehouse, ["sample_little", *(f"analyze_stage_{stage}" for stage in _STAGES)])
+    parameters = {
+        "sale_keys": array_literal(sale_keys),
+        "return_keys": array_literal(return_keys),
+        "sale_count": len(sale_keys),
+    }
+
+    def start(stage: str) -> AbstractContextManager[Iterable[memoryview]]:
+        return start_copy(replica, source_query(f"copy_{stage}s", mapping), parameters)
+
+    # The replica looks for the next rows while the warehouse works on the ones before.
+    with start("document") as rows:
+        analyzed_lines = _prepare_batch_tables(warehouse)
+        feed(rows, warehouse, "apply.copy_stage_document")
+    with start("line") as rows:
+        warehouse.execute(query("apply.find_old_documents"))
+        lines = feed(rows, warehouse, "apply.copy_stage_line")
+    # Tables without statistics: for more than a few rows a bad guess costs more than the look. One look serves the session, since
+    # the planner knows the tables' size at each moment anyway.
+    is_analyzed = lines <= _ANALYZE_ROWS or analyzed_lines > _ANALYZE_ROWS
+    with start("payment") as rows:
+        if with_old_lines:
+            warehouse.execute(query("apply.subtract_old_lines"))
+        if not is_analyzed:
+            _run_all(
+                warehouse, ["sample_little", "analyze_stage_document", "analyze_stage_line", "analyze_old_document"]
+            )
+        feed(rows, warehouse, "apply.copy_stage_payment")
     at("stage")
-    warehouse.execute(query("apply.find_old_documents"))
-    warehouse.execute(query("apply.resolve_documents"))
+    _run_all(warehouse, ["keep_join_order", "resolve_documents", "free_join_order"])
     if warehouse.execute(query("apply.infer_customers")).rowcount:
         warehouse.execute(query("apply.key_inferred_customers"))
-    if is_large:
-        warehouse.execute(query("apply.analyze_new_document"))
+    if not is_analyzed:
+        _run_all(warehouse, ["analyze_stage_payment", "analyze_new_document"])
     warehouse.execute(query("apply.resolve_lines"))
+    if not is_analyzed:
+        warehouse.execute(query("apply.analyze_delta_line"))
     if warehouse.execute(query("apply.infer_products")).rowcount:
         warehouse.execute(query("apply.key_inferred_products"))
     at("resolve")
-    return rows["line"]
+    return lines
 
 
-def drop_batch_tables(connections: Connections) -> None:
-    """Drop the batch's temporary tables where an earlier batch of the same transaction made them."""
-    row = connections.warehouse.execute(query("apply.has_batch_tables")).fetchone()
-    if row is not None and row["has_tables"]:
-        connections.warehouse.execute(query("apply.drop_batch_tables"))
+def clear_batch_tables(connections: Connections) -> None:
+    """Empty the batch's temporary tables before the transaction ends: it will not need their rows any more."""
+    connections.warehouse.execute(query("apply.clear_batch_tables"))
+
+
+def _prepare_batch_tables(warehouse: Connection) -> float:
+    """See that the session has empty batch tables of this version's making; give how many lines the planner was told of.
+
+    Behind a transaction pooler the session may be one that an older version has used.
+    """
+    row = warehouse.execute(query("apply.look_at_batch_tables")).fetchone()
+    if row is None or row["mark"] != _batch_mark():
+        _run_all(warehouse, ["drop_batch_tables", "create_batch_tables"])
+        mark = sql.SQL("COMMENT ON TABLE pg_temp.stage_document IS {}").format(sql.Literal(_batch_mark()))
+        warehouse.execute(mark)
+        return 0.0
+    if row["is_used"]:
+        warehouse.execute(query("apply.clear_batch_tables"))
+        return 0.0
+    return float(row["analyzed_lines"])
+
+
+@cache
+def _batch_mark() -> str:
+    return hashlib.sha256(query("apply.create_batch_tables").encode()).hexdigest()
 
 
 def _run_all(warehouse: Connection, names: Sequence[str]) -> list[int]:

@@ -24,6 +24,14 @@ def source_query(name: str, mapping: SourceMapping) -> sql.Composed:
     return sql.SQL(query(f"source_state.{name}")).format(**types)
 
 
+def array_literal(keys: Iterable[str]) -> str:
+    """Give texts as PostgreSQL writes an array of them: a parameter, to be cast to `text[]`.
+
+    psycopg's own adaptation of a list takes four times as long as the look-up of its keys.
+    """
+    return "{" + ",".join('"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"' for key in keys) + "}"
+
+
 def copy_across(
     source: Connection, out: sql.Composed | sql.SQL, parameters: dict[str, Any], target: Connection, into: str
 ) -> int:

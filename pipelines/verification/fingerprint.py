@@ -7,7 +7,7 @@ A fingerprint may be equal by chance with a probability of 2^-64 a document. Wha
 from datetime import timedelta
 
 from dbsql import query
-from pipelines.refresh.apply import drop_batch_tables, stage_documents
+from pipelines.refresh.apply import clear_batch_tables, stage_documents
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.copying import feed, source_query, start_copy
 from pipelines.refresh.options import Phases, RefreshOptions
@@ -64,7 +64,7 @@ def is_exact(
         documents = [(row["document_kind"], row["document_id"]) for row in suspects]
         stage_documents(connections, options.mapping, documents, at=phases)
         counted = warehouse.execute(query("fingerprint.count_unexplained")).fetchone()
-        drop_batch_tables(connections)
+        clear_batch_tables(connections)
         if counted is None or counted["unexplained"]:
             return None
     row = warehouse.execute(query("fingerprint.count_facts"), window.parameters()).fetchone()

@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from datetime import date
 
-from psycopg import sql
-
-from dbsql import query
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.explain import explained
 from pipelines.refresh.options import RefreshOptions
 from pipelines.refresh.rollups import Rollup
 from pipelines.refresh.runner import take_lock
+from pipelines.verification.months import months_with_rows
 from pipelines.verification.recompute import recompute
-from pipelines.verification.windows import windows
+from pipelines.verification.windows import month_of
 
 
 def rebuild(
@@ -38,10 +36,7 @@ def rebuild(
     """
     written = 0
     with explained(f"rebuilding {rollup.name}"):
-        bounds = rollup_bounds(connections, (rollup,))
-        if bounds is None:
-            return 0
-        pieces = list(windows(bounds[0].replace(day=1), bounds[1]))
+        pieces = [month_of(month) for month in sorted(months_with_rows(connections, (rollup,)))]
         for window in pieces:
             with connections.warehouse.transaction():
                 take_lock(connections, options)
@@ -49,20 +44,3 @@ def rebuild(
             if progress is not None:
                 progress(window.month, pieces[-1].month)
     return written
-
-
-def rollup_bounds(connections: Connections, rollups: tuple[Rollup, ...]) -> tuple[date, date] | None:
-    """Give the first and the last business date of the facts and of these rollups; None where there are none."""
-    found: list[date] = []
-    row = connections.warehouse.execute(query("verify.facts_bounds")).fetchone()
-    if row is not None:
-        found += [moment for moment in row.values() if moment is not None]
-    for rollup in rollups:
-        row = connections.warehouse.execute(
-            sql.SQL("SELECT min({0}) AS first_date, max({0}) AS last_date FROM {1}").format(
-                sql.Identifier(rollup.date_column), rollup.table
-            )
-        ).fetchone()
-        if row is not None:
-            found += [moment for moment in row.values() if moment is not None]
-    return (min(found), max(found)) if found else None

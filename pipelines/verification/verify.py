@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from psycopg import sql
 
 from dbsql import query
-from pipelines.refresh.apply import apply_documents, drop_batch_tables, stage_documents
+from pipelines.refresh.apply import apply_documents, clear_batch_tables, stage_documents
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.copying import source_query
@@ -19,13 +19,14 @@ from pipelines.refresh.runner import apply_snapshot, no_hook, refresh, take_lock
 from pipelines.refresh.snapshot import open_snapshot
 from pipelines.refresh.state import read_state
 from pipelines.verification.fingerprint import is_exact
-from pipelines.verification.rebuild import rollup_bounds
+from pipelines.verification.months import months_of_source, months_with_rows
 from pipelines.verification.recompute import facts_relation, find_drifted_rows, recompute, staged_relation
 from pipelines.verification.report import NAMED_AT_MOST, VerificationReport
-from pipelines.verification.windows import Window, windows
+from pipelines.verification.windows import Window, month_of, windows
 
 # Documents staged at a time: bounds the memory here (their keys) and there (temporary tables).
 _CHUNK_DOCUMENTS = 20_000
+_SHORT = timedelta(days=1_000)
 
 
 def verify(
@@ -72,10 +73,10 @@ def verify(
                 # A break in the history is dealt with by the first batch.
                 snapshot = opened.continued()
             report.as_of = opened.as_of
-            bounds = _bounds(connections, from_date, to_date)
-            if bounds is not None:
-                report.from_date, report.to_date = bounds
-                _compare(connections, options, report, phases, progress)
+            pieces = _pieces(connections, from_date, to_date)
+            if pieces:
+                report.from_date, report.to_date = pieces[0].from_date, pieces[-1].to_date
+                _compare(connections, options, report, pieces, phases, progress)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -84,14 +85,12 @@ def _compare(
     connections: Connections,
     options: RefreshOptions,
     report: VerificationReport,
+    pieces: list[Window],
     phases: Phases,
     progress: Callable[[Window, int, int], None] | None,
 ) -> None:
     for name in ("create_documents", "create_lines", "create_payments"):
         connections.warehouse.execute(query(f"verify.{name}"))
-    if report.from_date is None or report.to_date is None:
-        return
-    pieces = list(windows(report.from_date, report.to_date))
     for number, window in enumerate(pieces, start=1):
         compared = is_exact(connections, options, window, phases)
         if compared is None:
@@ -124,7 +123,7 @@ def _stage_window(connections: Connections, options: RefreshOptions, window: Win
         stage_documents(connections, options.mapping, documents, at=phases)
         for name in ("keep_documents", "keep_lines", "keep_payments"):
             warehouse.execute(query(f"verify.{name}"), window.parameters())
-    drop_batch_tables(connections)
+    clear_batch_tables(connections)
     for name in ("analyze_documents", "analyze_lines", "analyze_payments"):
         warehouse.execute(query(f"verify.{name}"))
     phases("stage window")
@@ -201,15 +200,16 @@ def _repair(
     phases("repair")
 
 
-def _bounds(connections: Connections, from_date: date | None, to_date: date | None) -> tuple[date, date] | None:
-    """The range to compare: what was asked for, within all dates that source, facts or rollups know."""
-    known = rollup_bounds(connections, all_rollups())
-    found = list(known) if known is not None else []
-    row = connections.replica.execute(query("source_state.history_bounds")).fetchone()
-    if row is not None and row["first_at"] is not None:
-        found += [row["first_at"].date() - timedelta(days=1), row["last_at"].date() + timedelta(days=1)]
-    if not found:
-        return None
-    first = max(from_date or min(found), min(found))
-    last = min(to_date or max(found), max(found))
-    return (first, last) if first <= last else None
+def _pieces(connections: Connections, from_date: date | None, to_date: date | None) -> list[Window]:
+    """What to compare, a month or less at a time: the months of the range that source, facts or rollups have anything of.
+
+    For a range of a few years that look costs more than comparing months without sales.
+    """
+    if from_date is not None and to_date is not None and to_date - from_date <= _SHORT:
+        return list(windows(from_date, to_date))
+    months = months_with_rows(connections, all_rollups()) | months_of_source(connections)
+    if not months:
+        return []
+    first_date = max(from_date or date.min, min(months))
+    last_date = min(to_date or date.max, month_of(max(months)).to_date)
+    return [window for window in windows(first_date, last_date) if window.month in months]

@@ -43,3 +43,8 @@ def windows(from_date: date, to_date: date) -> Iterator[Window]:
         end = min(whole.month_end, to_date)
         yield Window(start, end)
         start = end + timedelta(days=1)
+
+
+def month_of(day: date) -> Window:
+    """Give the whole month of a day."""
+    return Window(Window(day, day).month, Window(day, day).month_end)

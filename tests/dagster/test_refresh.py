@@ -35,7 +35,9 @@ def test_metadata_tells_what_was_done(current_shop: Installation, run: Run) -> N
     assert document["horizon"] > 0
     assert document["lag_bytes"] >= 0
     assert 0 <= document["lag_s"] < 60
-    assert {"delta", "facts", "commit"} <= set(re.findall(r"^\| (\w+) \|", document["seconds_by_phase"], re.MULTILINE))
+    assert {"resolve", "facts", "commit"} <= set(
+        re.findall(r"^\| (\w+) \|", document["seconds_by_phase"], re.MULTILINE)
+    )
     assert metadata_of(result, "monthly_customer_sales")["changed_documents"] == 1
 
 

@@ -72,7 +72,7 @@ def test_a_second_refresher_gives_up_when_the_first_does_not_let_go(
     second, refused = installation.connections(), []
 
     def at(step: str) -> None:
-        if step == "delta":
+        if step == "resolve":
             with pytest.raises(RefreshBusyError, match="holds the lock"):
                 refresh(second, installation.options(lock_wait_s=0.05))
             refused.append(step)
@@ -82,7 +82,7 @@ def test_a_second_refresher_gives_up_when_the_first_does_not_let_go(
     assert installation.rollup_errors() == {}
 
 
-@pytest.mark.parametrize("step", ["delta", "facts", "state"])
+@pytest.mark.parametrize("step", ["resolve", "facts", "state"])
 def test_a_refresher_killed_by_the_operating_system(
     installation: Installation, world: World, connections: Connections, refreshed: Refreshed, step: str
 ) -> None:

@@ -85,6 +85,38 @@ def test_an_exact_range_is_not_read_row_by_row(filled: Installation, connections
     assert "stage window" not in steps
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [
+        None,
+        "UPDATE salespulse.fact_document_line SET business_date = '1950-06-15' WHERE document_key = {key}",
+        "UPDATE salespulse.daily_payment_sales SET business_date = '1950-06-15' WHERE business_date = '2025-12-09'",
+    ],
+    ids=["none", "a line", "a rollup's row"],
+)
+def test_a_moment_long_ago_does_not_make_every_month_between_be_looked_at(
+    filled: Installation, connections: Connections, stray: str | None
+) -> None:
+    """And what somebody put into a month between is found all the same."""
+    admin, months = filled.admin(), set[date]()
+    sale = one(admin, "SELECT min(id) FROM retail.sales WHERE status = 'completed' AND deleted_at IS NULL")
+    (sold_at,) = admin.execute("SELECT sold_at FROM retail.sales WHERE id = %s", [sale]).fetchone() or (None,)
+    admin.execute("UPDATE retail.sales SET sold_at = '1901-02-03' WHERE id = %s", [sale])
+    filled.wait_for_replay()
+    if stray is not None:
+        refresh(connections, filled.options())
+        key = one(admin, "SELECT min(document_key) FROM salespulse.fact_document_line")
+        assert admin.execute(stray.format(key=key).encode()).rowcount
+    report = verify(connections, filled.options(), repair=True, progress=lambda window, *_: months.add(window.month))
+    assert date(1901, 2, 1) in months
+    assert len(months) <= 8
+    assert report.is_exact == (stray is None)
+    admin.execute("UPDATE retail.sales SET sold_at = %s WHERE id = %s", [sold_at, sale])
+    filled.wait_for_replay()
+    assert verify(connections, filled.options()).is_exact
+    assert filled.rollup_errors() == {}
+
+
 def test_what_waits_in_quarantine_is_no_drift(filled: Installation, connections: Connections) -> None:
     admin = filled.admin()
     sale = one(admin, "SELECT min(id) FROM retail.sales WHERE status = 'completed' AND deleted_at IS NULL")
