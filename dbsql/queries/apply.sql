@@ -13,6 +13,7 @@ FROM (SELECT to_regclass('pg_temp.stage_document')::oid AS stage) AS t;
 -- name: create_batch_tables
 -- They stay with the session, empty between transactions: making them anew each time would cost a small refresh a quarter of its
 -- time. `stage_document` has one row per document of the batch; where the source does not have it any more, all but its key is NULL.
+-- A `row_address` says where the facts have an old row: under the refresh's lock nobody moves it before the batch replaces it.
 -- In `stage_line` and `stage_payment` an amount is what was charged for a sale, or what was given back for a return.
 CREATE TEMP TABLE stage_document (
     ordinal integer,
@@ -43,6 +44,7 @@ CREATE TEMP TABLE stage_payment (
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMP TABLE old_document (
+    row_address tid,
     ordinal integer,
     document_key bigint,
     tenant_key integer,
@@ -71,6 +73,7 @@ CREATE TEMP TABLE new_document (
     store_id text,
     customer_id text,
     occurred_at timestamptz,
+    old_row_address tid,
     old_document_key bigint,
     document_key bigint,
     tenant_key integer,
@@ -108,7 +111,22 @@ CREATE TEMP TABLE delta_line (
     tax_amount numeric,
     cost_amount numeric,
     refund_amount numeric,
-    product_id text
+    product_id text,
+    row_address tid
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE delta_payment (
+    sign smallint,
+    document_key bigint,
+    tenant_key integer,
+    store_key integer,
+    business_date date,
+    payment_count smallint,
+    refund_count smallint,
+    payment_amount numeric,
+    refund_amount numeric,
+    payment_method text,
+    row_address tid
 ) ON COMMIT DELETE ROWS;
 
 -- name: drop_batch_tables
@@ -118,7 +136,8 @@ pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
 pg_temp.new_document,
-pg_temp.delta_line;
+pg_temp.delta_line,
+pg_temp.delta_payment;
 
 -- name: clear_batch_tables
 TRUNCATE
@@ -127,7 +146,8 @@ pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
 pg_temp.new_document,
-pg_temp.delta_line;
+pg_temp.delta_line,
+pg_temp.delta_payment;
 
 -- name: copy_stage_document
 COPY pg_temp.stage_document FROM STDIN;
@@ -142,6 +162,7 @@ COPY pg_temp.stage_payment FROM STDIN;
 -- What was last applied of these documents.
 INSERT INTO pg_temp.old_document
 SELECT
+    f.ctid AS row_address,
     d.ordinal,
     f.document_key,
     f.tenant_key,
@@ -199,6 +220,7 @@ judged AS (
         d.store_id,
         d.customer_id,
         d.occurred_at,
+        o.row_address AS old_row_address,
         o.document_key AS old_document_key,
         t.tenant_key,
         s.store_key,
@@ -248,6 +270,7 @@ SELECT
     j.store_id,
     j.customer_id,
     j.occurred_at,
+    j.old_row_address,
     j.old_document_key,
     CASE
         WHEN j.problem IS NULL
@@ -349,7 +372,8 @@ INSERT INTO pg_temp.delta_line (
     discount_amount,
     tax_amount,
     cost_amount,
-    refund_amount
+    refund_amount,
+    row_address
 )
 SELECT
     -1,
@@ -366,9 +390,44 @@ SELECT
     -f.discount_amount,
     -f.tax_amount,
     -f.cost_amount,
-    -f.refund_amount
+    -f.refund_amount,
+    f.ctid
 FROM pg_temp.old_document AS o
 INNER JOIN salespulse.fact_document_line AS f ON o.document_key = f.document_key;
+
+-- name: subtract_old_payments
+INSERT INTO pg_temp.delta_payment
+SELECT
+    -1 AS sign,
+    f.document_key,
+    f.tenant_key,
+    f.store_key,
+    f.business_date,
+    -f.payment_count AS payment_count,
+    -f.refund_count AS refund_count,
+    -f.payment_amount AS payment_amount,
+    -f.refund_amount AS refund_amount,
+    f.payment_method,
+    f.ctid AS row_address
+FROM pg_temp.old_document AS o
+INNER JOIN salespulse.fact_document_payment AS f ON o.document_key = f.document_key;
+
+-- name: resolve_payments
+INSERT INTO pg_temp.delta_payment
+SELECT
+    1 AS sign,
+    d.document_key,
+    d.tenant_key,
+    d.store_key,
+    d.business_date,
+    d.sale_count AS payment_count,
+    d.return_count AS refund_count,
+    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
+    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
+    p.payment_method
+FROM pg_temp.stage_payment AS p
+INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
+WHERE d.problem IS NULL;
 
 -- name: delta_document
 -- The signed difference of documents: what is, less what was last applied. The rollups sum it.
@@ -415,47 +474,26 @@ FROM pg_temp.old_document AS o;
 SELECT * FROM pg_temp.delta_line;
 
 -- name: delta_document_payment
-SELECT
-    d.tenant_key,
-    d.store_key,
-    d.business_date,
-    d.sale_count AS payment_count,
-    d.return_count AS refund_count,
-    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
-    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
-    p.payment_method
-FROM pg_temp.stage_payment AS p
-INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
-WHERE d.problem IS NULL
-UNION ALL
-SELECT
-    f.tenant_key,
-    f.store_key,
-    f.business_date,
-    -f.payment_count,
-    -f.refund_count,
-    -f.payment_amount,
-    -f.refund_amount,
-    f.payment_method
-FROM pg_temp.old_document AS o
-INNER JOIN salespulse.fact_document_payment AS f ON o.document_key = f.document_key;
+SELECT * FROM pg_temp.delta_payment;
 
 -- name: remove_old_lines
 DELETE FROM salespulse.fact_document_line AS f
-USING pg_temp.old_document AS o
-WHERE f.document_key = o.document_key;
+WHERE f.ctid = any(array(SELECT l.row_address FROM pg_temp.delta_line AS l WHERE l.sign = -1));
 
 -- name: remove_old_payments
 DELETE FROM salespulse.fact_document_payment AS f
-USING pg_temp.old_document AS o
-WHERE f.document_key = o.document_key;
+WHERE f.ctid = any(array(SELECT p.row_address FROM pg_temp.delta_payment AS p WHERE p.sign = -1));
 
 -- name: remove_gone_documents
 DELETE FROM salespulse.fact_document AS f
-USING pg_temp.old_document AS o
 WHERE
-    f.document_key = o.document_key
-    AND NOT EXISTS (SELECT FROM pg_temp.new_document AS d WHERE d.ordinal = o.ordinal AND d.problem IS NULL);
+    f.ctid = any(
+        array(
+            SELECT o.row_address
+            FROM pg_temp.old_document AS o
+            WHERE NOT EXISTS (SELECT FROM pg_temp.new_document AS d WHERE d.ordinal = o.ordinal AND d.problem IS NULL)
+        )
+    );
 
 -- name: update_documents
 UPDATE salespulse.fact_document AS f
@@ -478,7 +516,7 @@ SET
     cost_amount = d.cost_amount,
     refund_amount = d.refund_amount
 FROM pg_temp.new_document AS d
-WHERE d.problem IS NULL AND d.old_document_key = f.document_key;
+WHERE d.problem IS NULL AND d.old_row_address = f.ctid;
 
 -- name: insert_documents
 INSERT INTO salespulse.fact_document (
@@ -576,18 +614,17 @@ INSERT INTO salespulse.fact_document_payment (
     payment_method
 )
 SELECT
-    d.document_key,
-    d.tenant_key,
-    d.store_key,
-    d.business_date,
-    d.sale_count AS payment_count,
-    d.return_count AS refund_count,
-    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
-    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
+    p.document_key,
+    p.tenant_key,
+    p.store_key,
+    p.business_date,
+    p.payment_count,
+    p.refund_count,
+    p.payment_amount,
+    p.refund_amount,
     p.payment_method
-FROM pg_temp.stage_payment AS p
-INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
-WHERE d.problem IS NULL;
+FROM pg_temp.delta_payment AS p
+WHERE p.sign = 1;
 
 -- name: release_quarantine
 DELETE FROM salespulse.quarantined_document AS q
@@ -639,6 +676,9 @@ ANALYZE pg_temp.new_document;
 
 -- name: analyze_delta_line
 ANALYZE pg_temp.delta_line;
+
+-- name: analyze_delta_payment
+ANALYZE pg_temp.delta_payment;
 
 -- name: keep_join_order
 -- The joins are written in the order that is best; looking for another one takes longer than the joins of a small batch.

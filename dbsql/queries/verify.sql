@@ -108,18 +108,17 @@ INSERT INTO pg_temp.verify_document_payment (
     payment_method
 )
 SELECT
-    d.document_key,
-    d.tenant_key,
-    d.store_key,
-    d.business_date,
-    d.sale_count AS payment_count,
-    d.return_count AS refund_count,
-    CASE WHEN d.sale_count = 1 THEN p.amount ELSE 0 END AS payment_amount,
-    CASE WHEN d.sale_count = 1 THEN 0 ELSE p.amount END AS refund_amount,
+    p.document_key,
+    p.tenant_key,
+    p.store_key,
+    p.business_date,
+    p.payment_count,
+    p.refund_count,
+    p.payment_amount,
+    p.refund_amount,
     p.payment_method
-FROM pg_temp.stage_payment AS p
-INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
-WHERE d.problem IS NULL AND d.business_date BETWEEN %(from_date)s AND %(to_date)s;
+FROM pg_temp.delta_payment AS p
+WHERE p.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
 -- name: analyze_documents
 ANALYZE pg_temp.verify_document;

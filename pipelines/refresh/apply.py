@@ -75,7 +75,7 @@ def apply_documents(
         documents: (kind, natural key), each once.
         at: called with each step's name as it ends (a step may be `resolve`, a rollup's name, `facts`, …).
     """
-    lines = stage_documents(connections, mapping, documents, at=at, with_old_lines=True)
+    lines = stage_documents(connections, mapping, documents, at=at, with_old=True)
     result = Applied(documents=len(documents), lines=lines)
     warehouse = connections.warehouse
     # Sorting keeps the memory of wide numeric sums bounded, and inserts in the order of the primary key.
@@ -97,13 +97,13 @@ def stage_documents(
     documents: Collection[Document],
     *,
     at: Callable[[str], None],
-    with_old_lines: bool = False,
+    with_old: bool = False,
 ) -> int:
     """Read documents from the snapshot into temporary tables of the warehouse's session and resolve them.
 
-    Leaves `old_document` (what was last applied), `new_document`, `delta_line` and `stage_payment` (what is now, in
-    surrogate keys and business dates); gives the source lines read. With `with_old_lines`, `delta_line` has the lines that were
-    last applied too, with the opposite sign.
+    Leaves `old_document` (what was last applied), `new_document`, `delta_line` and `delta_payment` (what is now, in
+    surrogate keys and business dates); gives the source lines read. With `with_old` the two have what was last applied too, with the
+    opposite sign.
     """
     replica, warehouse = connections.replica, connections.warehouse
     # Sales first, then returns: a document's ordinal is its place in this order.
@@ -129,8 +129,8 @@ def stage_documents(
     # the planner knows the tables' size at each moment anyway.
     is_analyzed = lines <= _ANALYZE_ROWS or analyzed_lines > _ANALYZE_ROWS
     with start("payment") as rows:
-        if with_old_lines:
-            warehouse.execute(query("apply.subtract_old_lines"))
+        if with_old:
+            _run_all(warehouse, ["subtract_old_lines", "subtract_old_payments"])
         if not is_analyzed:
             _run_all(
                 warehouse, ["sample_little", "analyze_stage_document", "analyze_stage_line", "analyze_old_document"]
@@ -142,9 +142,9 @@ def stage_documents(
         warehouse.execute(query("apply.key_inferred_customers"))
     if not is_analyzed:
         _run_all(warehouse, ["analyze_stage_payment", "analyze_new_document"])
-    warehouse.execute(query("apply.resolve_lines"))
+    _run_all(warehouse, ["resolve_payments", "resolve_lines"])
     if not is_analyzed:
-        warehouse.execute(query("apply.analyze_delta_line"))
+        _run_all(warehouse, ["analyze_delta_line", "analyze_delta_payment"])
     if warehouse.execute(query("apply.infer_products")).rowcount:
         warehouse.execute(query("apply.key_inferred_products"))
     at("resolve")

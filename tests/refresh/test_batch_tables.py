@@ -62,7 +62,15 @@ def test_rows_of_a_batch_that_failed(
         refresh(connections, installation.options(), at=at)
     refreshed()
     assert installation.rollup_errors() == {}
-    for name in ("stage_document", "stage_line", "stage_payment", "old_document", "new_document", "delta_line"):
+    for name in (
+        "stage_document",
+        "stage_line",
+        "stage_payment",
+        "old_document",
+        "new_document",
+        "delta_line",
+        "delta_payment",
+    ):
         assert one(connections.warehouse, f"SELECT count(*) FROM pg_temp.{name}") == 0
 
 
