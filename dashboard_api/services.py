@@ -87,6 +87,7 @@ class Services:
 
         async def read(kept: Figures | None) -> Figures:
             async with self.turns.turn(tenant_key):
+                self.metrics.report_reads.labels(report.name).inc()
                 return await self.router.run(
                     lambda opened: _read(opened.connection, tenant_key, report, asked, kept), tenant_key=tenant_key
                 )
