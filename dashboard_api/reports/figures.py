@@ -1,11 +1,11 @@
 """The figures that a report is made of: read from the rollups in one transaction, kept as the text that came."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+import orjson
 from psycopg import AsyncConnection
 
 from dashboard_api.errors import NotReadyError, ParameterError, StoreNotFoundError
@@ -83,7 +83,7 @@ class Figures:
 
     def _value(self, part: Part) -> Any:
         text = self.texts[part]
-        return None if text is None else json.loads(text)
+        return None if text is None else orjson.loads(text)
 
     async def read(self, connection: AsyncConnection[Row], parts: list[Part]) -> None:
         """Read parts. All that are pages have to be of one kind: a statement has one `sort`."""
