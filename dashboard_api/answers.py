@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 import struct
 import zlib
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -148,7 +148,7 @@ class _Rendered(NamedTuple):
 
 def render_json(document: dict[str, Any]) -> bytes:
     """Give a document as JSON; decimals become strings, exact as they are."""
-    return json.dumps(document, default=_json_value, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(document, default=_json_value, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def render_csv(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> bytes:

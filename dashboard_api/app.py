@@ -18,6 +18,7 @@ from dashboard_api.jobs.face import make_job_face
 from dashboard_api.jobs.handlers import add_job_handlers
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
+from dashboard_api.readings import Readings
 from dashboard_api.report_route import ReportShortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
@@ -28,6 +29,8 @@ from dashboard_api.versions import VersionWatch
 from ratelimit_service.http import RateLimitMiddleware
 
 _OTHER_READERS = 2
+# Of the memory for answers: what they are made of takes less, and is needed for a shorter time.
+_READINGS_SHARE = 0.25
 _DESCRIPTION = """
 Pre-computed sales figures of one tenant, exact and seconds old.
 
@@ -54,11 +57,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     router = ReadRouter(settings)
     watch = VersionWatch(router)
     throttle = Throttle(settings)
+    cache_bytes = settings.dashboard_cache_mb * 1024 * 1024
     services = Services(
         settings=settings,
         router=router,
         watch=watch,
-        cache=AnswerCache(int(settings.dashboard_cache_mb * 1024 * 1024), metrics.cache_lookups),
+        cache=AnswerCache(int(cache_bytes * (1 - _READINGS_SHARE)), metrics.cache_lookups),
+        readings=Readings(int(cache_bytes * _READINGS_SHARE)),
         turns=Turns(_readers(settings), settings.dashboard_queue_seconds),
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         throttle=throttle,

@@ -31,9 +31,15 @@ class Metrics:
         self.cache_lookups = Counter(
             "salespulse_answer_cache_lookups", "Answers by where they came from.", ("outcome",), registry=self.registry
         )
+        self.report_reads = Counter(
+            "salespulse_report_reads",
+            "Reports for which the database was asked; the others were made of what was read for one over the same dates.",
+            ("report",),
+            registry=self.registry,
+        )
         self.query_seconds = Histogram(
             "salespulse_report_seconds",
-            "Time to read and render one report that was not in the cache.",
+            "Time to make one report that was not in the cache.",
             ("report",),
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,

@@ -9,6 +9,8 @@ DEFAULT_DAYS = 30
 # Business dates that a period may lie in: Python's and PostgreSQL's calendars agree there, with room on both sides.
 FIRST_DATE = date(1900, 1, 1)
 LAST_DATE = date(2199, 12, 31)
+# Reading a month costs as much as some of its days, so it pays where few of its days must be taken away again: one of three read.
+_TAKEN_AWAY_MAX = 3
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,16 @@ class Period:
         """What the statements over days take."""
         return {"from_date": self.first, "to_date": self.last, "previous_from": self.previous.first}
 
-    def piece_parameters(self) -> dict[str, list[Any]]:
-        """What the statements over months and days take: both periods, in pieces, as parallel arrays."""
+    def piece_parameters(self, newest: date | None) -> dict[str, list[Any]]:
+        """What the statements over months and days take: both periods, in pieces, as parallel arrays.
+
+        Args:
+            newest: no figures lie after this date; None: there are none at all.
+        """
         pieces = [
             (piece, is_current)
             for period, is_current in ((self, True), (self.previous, False))
-            for piece in split(period)
+            for piece in split(period, newest)
         ]
         parameters: dict[str, list[Any]] = {}
         for name, wanted in (("day", False), ("month", True)):
@@ -54,35 +60,57 @@ class Period:
             parameters[f"{name}_from"] = [piece.first for piece, _ in chosen]
             parameters[f"{name}_to"] = [piece.last for piece, _ in chosen]
             parameters[f"{name}_is_current"] = [is_current for _, is_current in chosen]
+            parameters[f"{name}_sign"] = [piece.sign for piece, _ in chosen]
         return parameters
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Dates to read from one kind of rollup; `first` and `last` are the months' first days where `is_months`."""
+    """Dates to read from one kind of rollup; `first` and `last` are the months' first days where `is_months`.
+
+    Attributes:
+        sign: 1 to add what is read, -1 to take it away.
+    """
 
     first: date
     last: date
     is_months: bool
+    sign: int = 1
 
 
-def split(period: Period) -> list[Piece]:
-    """Cut a period into its whole months and the days before and after them."""
-    first_month = period.first if period.first.day == 1 else _next_month(period.first)
-    after_months = _next_month(period.last) if _is_month_end(period.last) else period.last.replace(day=1)
-    if first_month >= after_months:
-        return [Piece(period.first, period.last, is_months=False)]
-    pieces = [Piece(first_month, (after_months - timedelta(days=1)).replace(day=1), is_months=True)]
-    if period.first < first_month:
-        pieces.append(Piece(period.first, first_month - timedelta(days=1), is_months=False))
-    if after_months <= period.last:
-        pieces.append(Piece(after_months, period.last, is_months=False))
+def split(period: Period, newest: date | None) -> list[Piece]:
+    """Cut a period into months and days.
+
+    Of a month that lies in it almost wholly, the few days that don't are taken away from the month. Days without figures yet
+    need not be: so the month that goes on now is read as one, like those before it.
+
+    Args:
+        period: which dates.
+        newest: no figures lie after this date; None: there are none at all.
+    """
+    pieces: list[Piece] = []
+    month = period.first.replace(day=1)
+    while month <= period.last:
+        after = _next_month(month)
+        inside = Period(max(month, period.first), min(after - timedelta(days=1), period.last))
+        end = after - timedelta(days=1) if newest is None else min(after - timedelta(days=1), newest)
+        outside = [Period(month, inside.first - timedelta(days=1)), Period(inside.last + timedelta(days=1), end)]
+        outside = [dates for dates in outside if dates.days > 0]
+        if _TAKEN_AWAY_MAX * sum(dates.days for dates in outside) <= inside.days:
+            _add(pieces, Piece(month, month, is_months=True))
+            pieces += [Piece(dates.first, dates.last, is_months=False, sign=-1) for dates in outside]
+        else:
+            _add(pieces, Piece(inside.first, inside.last, is_months=False))
+        month = after
     return pieces
+
+
+def _add(pieces: list[Piece], piece: Piece) -> None:
+    """Add a piece, to the last one where it goes on from there."""
+    if pieces and pieces[-1].sign > 0 and pieces[-1].is_months is piece.is_months:
+        piece = Piece(pieces.pop().first, piece.last, piece.is_months)
+    pieces.append(piece)
 
 
 def _next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
-def _is_month_end(day: date) -> bool:
-    return (day + timedelta(days=1)).day == 1

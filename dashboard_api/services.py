@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connect import Read, ReadRouter, Settings
+from connect import ReadRouter, Settings
 from connect.routes import AsyncConnection
 from dashboard_api.answers import Answer, render_csv, render_json
 from dashboard_api.auth import Authenticator, Caller
@@ -17,7 +18,8 @@ from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Format
 from dashboard_api.jobs.face import JobFace
 from dashboard_api.metrics import Metrics
-from dashboard_api.reports import Reader, Report, open_reader
+from dashboard_api.readings import Readings
+from dashboard_api.reports import Figures, Report, open_figures
 from dashboard_api.reports.report import FilterT
 from dashboard_api.throttle import Throttle
 from dashboard_api.turns import Turns
@@ -32,6 +34,7 @@ class Services:
     router: ReadRouter
     watch: VersionWatch
     cache: AnswerCache
+    readings: Readings
     turns: Turns
     authenticator: Authenticator
     throttle: Throttle
@@ -49,12 +52,12 @@ class Services:
             raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
         answer_format = asked.format or _wanted_format(request)
         question = (report.name, answer_format, asked.question)
+        version = self.watch.version(caller.tenant_key)
 
         async def make() -> Answer:
-            async with self.turns.turn(caller.tenant_key):
-                return await self._make(caller.tenant_key, report, asked, answer_format)
+            return await self._make(caller.tenant_key, report, asked, answer_format, version)
 
-        answer = await self.cache.get((caller.tenant_key, question), self.watch.version(caller.tenant_key), make)
+        answer = await self.cache.get((caller.tenant_key, question), version, make)
         return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))
 
     def reading(self) -> Reading:
@@ -77,20 +80,37 @@ class Services:
         ]
         return {"database": servers, "jobs": self.jobs.state()}
 
-    async def _make(self, tenant_key: int, report: Report[FilterT], asked: FilterT, answer_format: Format) -> Answer:
+    async def _make(
+        self, tenant_key: int, report: Report[FilterT], asked: FilterT, answer_format: Format, version: datetime
+    ) -> Answer:
         started = time.perf_counter()
 
-        async def read(opened: Read[AsyncConnection]) -> tuple[Reader, dict[str, Any]]:
-            reader = await open_reader(opened.connection, tenant_key, asked)
-            async with opened.connection.pipeline():
-                return reader, await report.build(reader, asked)
+        async def read(kept: Figures | None) -> Figures:
+            async with self.turns.turn(tenant_key):
+                self.metrics.report_reads.labels(report.name).inc()
+                return await self.router.run(
+                    lambda opened: _read(opened.connection, tenant_key, report, asked, kept), tenant_key=tenant_key
+                )
 
-        reader, document = await self.router.run(read, tenant_key=tenant_key)
+        figures = await self.readings.get(tenant_key, version, report, asked, read)
+        document = report.build(figures, asked)
         content = (
             render_csv(report.columns, document[report.rows]) if answer_format is Format.CSV else render_json(document)
         )
         self.metrics.query_seconds.labels(report.name).observe(time.perf_counter() - started)
-        return Answer(report.name, content, answer_format, as_of=reader.as_of, changed_at=reader.changed_at)
+        return Answer(report.name, content, answer_format, as_of=figures.as_of, changed_at=figures.changed_at)
+
+
+async def _read(
+    connection: AsyncConnection, tenant_key: int, report: Report[FilterT], asked: FilterT, kept: Figures | None
+) -> Figures:
+    """Read what the report is made of, and what was kept of the same state is not read again."""
+    figures = await open_figures(connection, tenant_key, asked)
+    if kept is not None and kept.identity == figures.identity:
+        figures.texts.update(kept.texts)
+    parts = report.parts(figures.period, asked)
+    await figures.read(connection, [part for part in parts if part not in figures.texts])
+    return figures
 
 
 def _wanted_format(request: Request) -> Format:

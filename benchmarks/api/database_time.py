@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -17,8 +17,8 @@ from benchmarks.refresh.environment import Environment, environment, running_pai
 from benchmarks.report import Report, figure
 from dashboard_api.filters import Filter
 from dashboard_api.period import Period
-from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, open_reader
-from dashboard_api.reports.reader import Reader
+from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, open_figures
+from dashboard_api.reports import Report as Shown
 from pipelines.refresh import refresh
 from retail_app.synthetic import generate
 
@@ -81,7 +81,7 @@ async def _measure(made: Environment, rounds: int) -> dict[tuple[str, int], tupl
             times: tuple[list[float], list[float]] = ([], [])
             # The first round only fills the caches.
             for number in range(rounds + 1):
-                rollups = await _from_rollups(connection, tenant["tenant_key"], shown.build, asked)
+                rollups = await _from_rollups(connection, tenant["tenant_key"], shown, asked)
                 sales = await _on_demand(connection, tenant["tenant_id"], statements, asked)
                 if number:
                     times[0].append(rollups)
@@ -91,16 +91,20 @@ async def _measure(made: Environment, rounds: int) -> dict[tuple[str, int], tupl
     return found
 
 
-async def _from_rollups(
-    connection: _Connection, tenant_key: int, build: Callable[[Reader, Filter], Awaitable[Any]], asked: Filter
-) -> float:
+async def _from_rollups(connection: _Connection, tenant_key: int, shown: Shown[Filter], asked: Filter) -> float:
     """What the API's own code asks, as its role, each statement explained as well."""
     explained = _Explained(connection)
     async with connection.transaction():
         await connection.execute("SET LOCAL ROLE salespulse_dashboard")
         await connection.execute("SELECT set_config('salespulse.tenant_key', %s, true)", [str(tenant_key)])
-        await build(await open_reader(cast("_Connection", explained), tenant_key, asked), asked)
+        await _document(cast("_Connection", explained), tenant_key, shown, asked)
     return explained.ms
+
+
+async def _document(connection: _Connection, tenant_key: int, shown: Shown[Filter], asked: Filter) -> dict[str, Any]:
+    figures = await open_figures(connection, tenant_key, asked)
+    await figures.read(connection, list(shown.parts(figures.period, asked)))
+    return shown.build(figures, asked)
 
 
 async def _on_demand(connection: _Connection, tenant_id: str, statements: Sequence[str], asked: Filter) -> float:
@@ -138,7 +142,7 @@ async def _check_equal(connection: _Connection, tenant: dict[str, Any], asked: F
     ]
     async with connection.transaction():
         await connection.execute("SELECT set_config('salespulse.tenant_key', %s, true)", [str(tenant["tenant_key"])])
-        document = await SALES_SUMMARY.build(await open_reader(connection, tenant["tenant_key"], asked), asked)
+        document = await _document(connection, tenant["tenant_key"], SALES_SUMMARY, asked)
     net = sold[0]["gross_amount"] - sold[0]["discount_amount"] - sum((row["refund_amount"] for row in back), Decimal(0))
     totals = document["totals"]
     assert (sold[0]["sale_count"], net) == (totals["sale_count"], totals["net_amount"]), (sold, back, totals)

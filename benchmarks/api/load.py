@@ -29,7 +29,7 @@ class Load:
         answered: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
         cpu: of each program with its children, in cores.
         server_connections: the most that PostgreSQL had at a time, by server; and the bound, 80 % of `max_connections`.
-        lookups: answers by where they came from: `hit`, `joined`, `miss`.
+        lookups: answers by where they came from: `hit`, `joined`, `miss`; and `read`: those for which the database was asked.
         database_ms: time that the standby spent in statements, of whoever they were.
         refused: connections that the kernel turned away, or that waited in vain in a full queue.
     """
@@ -55,8 +55,17 @@ class Load:
 
     @property
     def from_cache(self) -> float:
-        """Share of the answers that cost the database nothing."""
-        return 1 - self.lookups["miss"] / max(1.0, sum(self.lookups.values()))
+        """Share of the answers that were not made anew."""
+        return 1 - self.lookups["miss"] / self._looked_up
+
+    @property
+    def from_database(self) -> float:
+        """Share of the answers for which the database was asked."""
+        return self.lookups["read"] / self._looked_up
+
+    @property
+    def _looked_up(self) -> float:
+        return max(1.0, sum(self.lookups[name] for name in ("hit", "joined", "miss")))
 
     def ms(self, name: str) -> float:
         """One of wrk's latencies, such as `p95`."""
@@ -166,10 +175,12 @@ def _active_ms(scene: Scene) -> float:
 
 
 def _lookups(scene: Scene) -> dict[str, float]:
-    found = {"hit": 0.0, "joined": 0.0, "miss": 0.0}
+    found = {"hit": 0.0, "joined": 0.0, "miss": 0.0, "read": 0.0}
     for line in httpx.get(f"{scene.url}/metrics", timeout=_PATIENCE_S).text.splitlines():
         if line.startswith("salespulse_answer_cache_lookups_total{"):
             found[line.split('"')[1]] = float(line.rpartition(" ")[2])
+        elif line.startswith("salespulse_report_reads_total{"):
+            found["read"] += float(line.rpartition(" ")[2])
     return found
 
 

@@ -104,6 +104,7 @@ def _report_users(report: Report, name: str, loads: list[Load], *, p95: float, p
         Figure(f"{name}: errors of any kind", sum(load.errors for load in loads), "", bound=0, note=_errors(loads)),
         Figure(f"{name}: connections refused by the machine", sum(load.refused for load in loads), "", bound=0),
         figure(f"{name}: answers from the process's memory", [100 * load.from_cache for load in loads], "%"),
+        figure(f"{name}: answers for which the database was asked", [100 * load.from_database for load in loads], "%"),
         figure(
             f"{name}: database time per answer, the replica's refreshes included",
             [load.database_ms / load.answered["requests"] for load in loads],

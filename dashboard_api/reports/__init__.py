@@ -1,9 +1,9 @@
 """The reports: one value each, over the rollups alone."""
 
 from dashboard_api.reports.breakdowns import HEATMAP, PAYMENTS, PRODUCT_GROUPS
+from dashboard_api.reports.figures import Figures, Part, open_figures
 from dashboard_api.reports.overview import OVERVIEW
 from dashboard_api.reports.rankings import STORES, TOP_CUSTOMERS, TOP_PRODUCTS
-from dashboard_api.reports.reader import Reader, open_reader
 from dashboard_api.reports.report import Report
 from dashboard_api.reports.summary import SALES_SUMMARY
 from dashboard_api.reports.trend import TREND
@@ -18,7 +18,8 @@ __all__ = [
     "TOP_CUSTOMERS",
     "TOP_PRODUCTS",
     "TREND",
-    "Reader",
+    "Figures",
+    "Part",
     "Report",
-    "open_reader",
+    "open_figures",
 ]

@@ -3,10 +3,12 @@
 from typing import Any
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports.reader import Reader
+from dashboard_api.reports.figures import Figures, Part
+from dashboard_api.reports.rankings import PRODUCTS
 from dashboard_api.reports.report import Report
 
-GROUP_COLUMNS = (
+PAYMENTS_PART, CELLS_PART = Part("payments"), Part("cells")
+_GROUP = (
     "product_group_id",
     "product_group_name",
     "product_count",
@@ -28,21 +30,21 @@ _PAYMENT = (
 _CELL = ("weekday", "hour", "sale_count", "units", "net_amount")
 
 
-async def _groups(reader: Reader, asked: Filter) -> dict[str, Any]:
+def _groups(figures: Figures, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "product_groups": await reader.rows("product_groups")}
+    return {**figures.scope(), "product_groups": figures.members(PRODUCTS)["product_groups"] or []}
 
 
-async def _payments(reader: Reader, asked: Filter) -> dict[str, Any]:
+def _payments(figures: Figures, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "payments": await reader.rows("payments")}
+    return {**figures.scope(), "payments": figures.rows(PAYMENTS_PART)}
 
 
-async def _heatmap(reader: Reader, asked: Filter) -> dict[str, Any]:
+def _heatmap(figures: Figures, asked: Filter) -> dict[str, Any]:
     del asked
-    return {**reader.scope(), "cells": await reader.rows("weekday_hours")}
+    return {**figures.scope(), "cells": figures.rows(CELLS_PART)}
 
 
-PRODUCT_GROUPS = Report("product-groups", "product_groups", GROUP_COLUMNS, _groups)
-PAYMENTS = Report("payments", "payments", _PAYMENT, _payments)
-HEATMAP = Report("heatmap", "cells", _CELL, _heatmap)
+PRODUCT_GROUPS = Report("product-groups", "product_groups", _GROUP, lambda *_: (PRODUCTS,), _groups)
+PAYMENTS = Report("payments", "payments", _PAYMENT, lambda *_: (PAYMENTS_PART,), _payments)
+HEATMAP = Report("heatmap", "cells", _CELL, lambda *_: (CELLS_PART,), _heatmap)

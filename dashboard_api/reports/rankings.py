@@ -1,12 +1,17 @@
 """Lists that rank: products, customers, stores; a page at a time."""
 
-from typing import Any, LiteralString
+from typing import Any
 
-from dashboard_api.filters import CustomerFilter, PageFilter, ProductFilter
-from dashboard_api.reports.reader import Later, Reader, Row
+from dashboard_api.filters import CustomerFilter, PageFilter, ProductFilter, ProductSort
+from dashboard_api.period import Period
+from dashboard_api.reports.figures import Figures, Part, Row
 from dashboard_api.reports.report import Report
 
-PRODUCT_COLUMNS = (
+# What the page shows, which other questions mostly ask for as well.
+PRODUCTS = Part("products")
+_PRODUCTS_SHOWN = 10
+FIRST_STORES = Part("stores", limit=100)
+_PRODUCT = (
     "product_id",
     "sku",
     "name",
@@ -21,7 +26,7 @@ PRODUCT_COLUMNS = (
     "previous_net_amount",
 )
 _CUSTOMER = ("customer_id", "name", "sale_count", "units", "refund_amount", "net_amount", "previous_net_amount")
-STORE_COLUMNS = (
+_STORE = (
     "store_id",
     "name",
     "time_zone",
@@ -36,25 +41,6 @@ STORE_COLUMNS = (
 )
 
 
-async def ask_ranked(
-    reader: Reader,
-    statement: LiteralString,
-    columns: tuple[str, ...],
-    *,
-    limit: int,
-    offset: int = 0,
-    sort: str = "net",
-) -> Later[tuple[list[Row], int]]:
-    """Ask for a page of rows, and for how many rows there are in all (0 past the end)."""
-    asked = await reader.ask(statement, sort=sort, row_limit=limit, row_offset=offset)
-
-    async def ranked() -> tuple[list[Row], int]:
-        rows = await asked()
-        return [{name: row[name] for name in columns} for row in rows], rows[0]["total_rows"] if rows else 0
-
-    return ranked
-
-
 def _page(rows: list[Row], total: int, asked: PageFilter) -> dict[str, Any]:
     after = asked.offset + len(rows)
     return {
@@ -65,28 +51,56 @@ def _page(rows: list[Row], total: int, asked: PageFilter) -> dict[str, Any]:
     }
 
 
-async def _products(reader: Reader, asked: ProductFilter) -> dict[str, Any]:
-    sort = asked.sort.value
-    ranked = await ask_ranked(
-        reader, "top_products", PRODUCT_COLUMNS, limit=asked.limit, offset=asked.offset, sort=sort
-    )
-    rows, total = await ranked()
-    return {**reader.scope(), "sort": sort, "page": _page(rows, total, asked), "products": rows}
+def _products_part(period: Period, asked: ProductFilter) -> Part:
+    del period
+    if asked.sort is ProductSort.NET and not asked.offset and asked.limit <= _PRODUCTS_SHOWN:
+        return PRODUCTS
+    return Part("top_products", asked.sort.value, asked.limit, asked.offset)
 
 
-async def _customers(reader: Reader, asked: CustomerFilter) -> dict[str, Any]:
-    sort = asked.sort.value
-    ranked = await ask_ranked(reader, "top_customers", _CUSTOMER, limit=asked.limit, offset=asked.offset, sort=sort)
-    rows, total = await ranked()
-    return {**reader.scope(), "sort": sort, "page": _page(rows, total, asked), "customers": rows}
+def _products(figures: Figures, asked: ProductFilter) -> dict[str, Any]:
+    part = _products_part(figures.period, asked)
+    found = figures.members(part)
+    if part is PRODUCTS:
+        rows = (found["products"] or [])[: asked.limit]
+        total = sum(group["product_count"] for group in found["product_groups"] or [])
+    else:
+        rows, total = found["rows"] or [], found["total_rows"]
+    return {**figures.scope(), "sort": asked.sort.value, "page": _page(rows, total, asked), "products": rows}
 
 
-async def _stores(reader: Reader, asked: PageFilter) -> dict[str, Any]:
-    ranked = await ask_ranked(reader, "stores", STORE_COLUMNS, limit=asked.limit, offset=asked.offset)
-    rows, total = await ranked()
-    return {**reader.scope(), "page": _page(rows, total, asked), "stores": rows}
+def _customers_part(period: Period, asked: CustomerFilter) -> Part:
+    del period
+    return Part("top_customers", asked.sort.value, asked.limit, asked.offset)
 
 
-TOP_PRODUCTS = Report("top-products", "products", PRODUCT_COLUMNS, _products)
-TOP_CUSTOMERS = Report("top-customers", "customers", _CUSTOMER, _customers)
-STORES = Report("stores", "stores", STORE_COLUMNS, _stores)
+def _customers(figures: Figures, asked: CustomerFilter) -> dict[str, Any]:
+    found = figures.members(_customers_part(figures.period, asked))
+    rows = found["rows"] or []
+    return {
+        **figures.scope(),
+        "sort": asked.sort.value,
+        "page": _page(rows, found["total_rows"], asked),
+        "customers": rows,
+    }
+
+
+def _stores_part(period: Period, asked: PageFilter) -> Part:
+    del period
+    is_among_first = asked.offset + asked.limit <= FIRST_STORES.limit
+    return FIRST_STORES if is_among_first else Part("stores", limit=asked.limit, offset=asked.offset)
+
+
+def _stores(figures: Figures, asked: PageFilter) -> dict[str, Any]:
+    part = _stores_part(figures.period, asked)
+    found = figures.members(part)
+    begin = asked.offset - part.offset
+    rows = (found["rows"] or [])[begin : begin + asked.limit]
+    # Past the end nothing tells how many there are.
+    total = found["total_rows"] if rows else 0
+    return {**figures.scope(), "page": _page(rows, total, asked), "stores": rows}
+
+
+TOP_PRODUCTS = Report("top-products", "products", _PRODUCT, lambda *of: (_products_part(*of),), _products)
+TOP_CUSTOMERS = Report("top-customers", "customers", _CUSTOMER, lambda *of: (_customers_part(*of),), _customers)
+STORES = Report("stores", "stores", _STORE, lambda *of: (_stores_part(*of),), _stores)

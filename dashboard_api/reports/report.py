@@ -1,11 +1,12 @@
-"""What a report is: a name, and how its document is built from the rollups."""
+"""What a report is: a name, what it reads, and how its document is made of that."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports.reader import Reader
+from dashboard_api.period import Period
+from dashboard_api.reports.figures import Figures, Part
 
 FilterT = TypeVar("FilterT", bound=Filter)
 
@@ -18,10 +19,12 @@ class Report(Generic[FilterT]):
         name: its path under `/api/dashboard/`.
         rows: the list within the document that CSV gives.
         columns: of that list, in order.
-        build: reads, and gives the document: text, whole numbers, decimals and dates.
+        parts: what it is made of; parts that several reports name are read once for all of them.
+        build: gives the document: text, whole numbers, decimals (as text or not) and dates.
     """
 
     name: str
     rows: str
     columns: tuple[str, ...]
-    build: Callable[[Reader, FilterT], Awaitable[dict[str, Any]]]
+    parts: Callable[[Period, FilterT], tuple[Part, ...]]
+    build: Callable[[Figures, FilterT], dict[str, Any]]

@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from dashboard_api.filters import Filter
-from dashboard_api.money import ZERO, average, change, ratio
-from dashboard_api.reports.reader import Later, Reader, Row
+from dashboard_api.money import ZERO, average, change, plain, ratio
+from dashboard_api.reports.figures import SUMS, Figures, Part, Row
 from dashboard_api.reports.report import Report
 
 COUNTS = ("sale_count", "return_count")
@@ -21,25 +21,21 @@ AMOUNTS = (
     "margin_amount",
 )
 _NOTHING: dict[str, int | Decimal] = {**dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, ZERO)}
+_NOTHING_TO_SHOW = {**dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, plain(ZERO))}
 _CHANGES = ("sale_count", "units", "gross_amount", "refund_amount", "net_amount", "margin_amount", "unique_customers")
 
 
-async def ask_totals(reader: Reader) -> Later[dict[str, Any]]:
-    """Ask for the totals of both periods and how they changed.
+TOTALS_PARTS = (SUMS, Part("customer_counts"))
+
+
+def totals(figures: Figures) -> dict[str, Any]:
+    """Give the totals of both periods and how they changed; made of `TOTALS_PARTS`.
 
     Gross is what was charged before discounts; net is gross less discount less refunds; margin is net less cost. The average
     order value is (gross - discount) / sales, the return rate refunds / (gross - discount), the margin rate margin / net.
     """
-    sums, customers = await reader.ask("store_totals"), await reader.ask("customer_counts")
-
-    async def totals() -> dict[str, Any]:
-        return _compare(await sums(), await customers())
-
-    return totals
-
-
-def _compare(sum_rows: list[Row], customer_rows: list[Row]) -> dict[str, Any]:
-    sums, customers = ({row["is_current"]: row for row in rows} for rows in (sum_rows, customer_rows))
+    found = (figures.members(SUMS)["totals"] or [], figures.rows(TOTALS_PARTS[1]))
+    sums, customers = ({row["is_current"]: row for row in rows} for rows in found)
     current, previous = (_totals(sums.get(is_current), customers.get(is_current)) for is_current in (True, False))
     changes = {name: change(current[name], previous[name]) for name in _CHANGES}
     for name in ("average_order_value", "return_rate", "margin_rate"):
@@ -49,7 +45,9 @@ def _compare(sum_rows: list[Row], customer_rows: list[Row]) -> dict[str, Any]:
 
 
 def _totals(sums: Row | None, customers: Row | None) -> dict[str, Any]:
-    found = _NOTHING if sums is None else {name: sums[name] for name in _NOTHING}
+    found: dict[str, Any] = _NOTHING
+    if sums is not None:
+        found = {**{name: sums[name] for name in COUNTS}, **{name: Decimal(sums[name]) for name in AMOUNTS}}
     sold = found["gross_amount"] - found["discount_amount"]
     return {
         **found,
@@ -61,12 +59,11 @@ def _totals(sums: Row | None, customers: Row | None) -> dict[str, Any]:
     }
 
 
-async def _build(reader: Reader, asked: Filter) -> dict[str, Any]:
+def _build(figures: Figures, asked: Filter) -> dict[str, Any]:
     del asked
-    totals, rows = await ask_totals(reader), await reader.ask("days")
-    found = {row["business_date"]: row for row in await rows()}
-    days = [{"date": day, **{name: found.get(day, _NOTHING)[name] for name in _NOTHING}} for day in reader.period.dates]
-    return {**reader.scope(), **await totals(), "days": days}
+    found = {row["date"]: row for row in figures.members(SUMS)["days"] or []}
+    days = [found.get(day) or {"date": day, **_NOTHING_TO_SHOW} for day in map(str, figures.period.dates)]
+    return {**figures.scope(), **totals(figures), "days": days}
 
 
-SALES_SUMMARY = Report("sales-summary", "days", ("date", *_NOTHING), _build)
+SALES_SUMMARY = Report("sales-summary", "days", ("date", *_NOTHING), lambda *_: TOTALS_PARTS, _build)

@@ -1,21 +1,23 @@
 """Net sales over time, each point beside the one of the previous period."""
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from dashboard_api.errors import ParameterError
 from dashboard_api.filters import Granularity, TrendFilter
-from dashboard_api.money import ZERO
+from dashboard_api.money import ZERO, plain
 from dashboard_api.period import Period
-from dashboard_api.reports.reader import Later, Reader, Row
+from dashboard_api.reports.figures import SUMS, Figures, Part, Row
 from dashboard_api.reports.report import Report
 
 HOURLY_DAYS_MAX = 31
 _MEASURES = ("sale_count", "return_count", "units", "gross_amount", "refund_amount", "net_amount", "margin_amount")
+_POINT = (*_MEASURES, "previous_net_amount", "previous_sale_count")
+_NOTHING: Row = {name: 0 if name.endswith("_count") else plain(ZERO) for name in _MEASURES}
+_HOURS = Part("hours")
 _START_OF: dict[Granularity, Callable[[date], date]] = {
-    Granularity.DAY: lambda day: day,
     Granularity.WEEK: lambda day: day - timedelta(days=day.weekday()),
     Granularity.MONTH: lambda day: day.replace(day=1),
 }
@@ -23,34 +25,36 @@ _START_OF: dict[Granularity, Callable[[date], date]] = {
 Point = dict[str, int | Decimal]
 
 
-async def ask_points(reader: Reader, granularity: Granularity) -> Later[list[dict[str, Any]]]:
-    """Ask for every point of the period, those without sales too, with the previous period's net and sales beside it.
-
-    A date of the previous period is counted at the date as many days later as the period is long, so that both have the same
-    points.
+def points_part(period: Period, granularity: Granularity) -> Part:
+    """Say what `points` is made of.
 
     Raises:
         ParameterError: hours over more than 31 days.
     """
-    period = reader.period
+    if granularity is not Granularity.HOUR:
+        return SUMS
+    if period.days > HOURLY_DAYS_MAX:
+        raise ParameterError("granularity", f"`hour` is for {HOURLY_DAYS_MAX} days at most, not {period.days}")
+    return _HOURS
+
+
+def points(figures: Figures, granularity: Granularity) -> list[dict[str, Any]]:
+    """Give every point of the period, those without sales too, with the previous period's net and sales beside it.
+
+    A date of the previous period is counted at the date as many days later as the period is long, so that both have the same
+    points.
+    """
+    period = figures.period
     if granularity is Granularity.HOUR:
-        if period.days > HOURLY_DAYS_MAX:
-            raise ParameterError("granularity", f"`hour` is for {HOURLY_DAYS_MAX} days at most, not {period.days}")
-        hours = await reader.ask("hours")
-
-        async def hourly() -> list[dict[str, Any]]:
-            starts = [datetime.combine(day, time(hour)).isoformat() for day in period.dates for hour in range(24)]
-            return _points(period, starts, await hours(), _hour_of)
-
-        return hourly
-    start_of = _START_OF[granularity]
-    days = await reader.ask("days", from_date=period.previous.first)
-
-    async def points() -> list[dict[str, Any]]:
-        starts = list(dict.fromkeys(_start(period, day, start_of) for day in period.dates))
-        return _points(period, starts, await days(), lambda _, day: _start(period, day, start_of))
-
-    return points
+        hours = [f"T{hour:02}:00:00" for hour in range(24)]
+        starts = {
+            f"{day}{hour}": (f"{day}{hour}", f"{before}{hour}") for day, before in _dates(period) for hour in hours
+        }
+        return _apart(starts, {f"{row['date']}{hours[row['hour']]}": row for row in figures.rows(_HOURS)})
+    days = {row["date"]: row for row in figures.members(SUMS)["days"] or []}
+    if granularity is Granularity.DAY:
+        return _apart({day: (day, before) for day, before in _dates(period)}, days)
+    return _joined(period, days, _START_OF[granularity])
 
 
 def suited(period: Period) -> Granularity:
@@ -62,45 +66,51 @@ def suited(period: Period) -> Granularity:
     return Granularity.WEEK if period.days <= 400 else Granularity.MONTH
 
 
-def _start(period: Period, day: date, start_of: Callable[[date], date]) -> str:
-    # The first point begins with the period, also where its week or month began before.
-    return max(period.first, start_of(day)).isoformat()
+def _dates(period: Period) -> list[tuple[str, str]]:
+    """Every date, and the one that it is compared to."""
+    return list(zip(map(str, period.dates), map(str, period.previous.dates), strict=True))
 
 
-def _hour_of(row: Row, day: date) -> str:
-    return datetime.combine(day, time(row["business_hour"])).isoformat()
+def _apart(starts: dict[str, tuple[str, str]], rows: dict[str, Row]) -> list[dict[str, Any]]:
+    """A point for each row."""
+    points = []
+    for start, (own, other) in starts.items():
+        current, previous = rows.get(own, _NOTHING), rows.get(other, _NOTHING)
+        point = {"start": start, **{name: current[name] for name in _MEASURES}}
+        point["previous_net_amount"] = previous["net_amount"]
+        point["previous_sale_count"] = previous["sale_count"]
+        points.append(point)
+    return points
 
 
-def _points(
-    period: Period, starts: list[str], rows: list[Row], start_of: Callable[[Row, date], str]
-) -> list[dict[str, Any]]:
-    current: dict[str, Point] = {start: dict.fromkeys(_MEASURES, ZERO) for start in starts}
-    previous: dict[str, Point] = {start: {"net_amount": ZERO, "sale_count": 0} for start in starts}
-    for row in rows:
-        day: date = row["business_date"]
-        if day >= period.first:
-            _add(current[start_of(row, day)], row)
-        else:
-            _add(previous[start_of(row, day + timedelta(days=period.days))], row)
+def _joined(period: Period, rows: dict[str, Row], start_of: Callable[[date], date]) -> list[dict[str, Any]]:
+    """A point for the days of a week or month; the first begins with the period, also where its week or month began before."""
+    found: dict[date, Point] = {}
+    for day, before in zip(period.dates, period.previous.dates, strict=True):
+        point = found.setdefault(max(period.first, start_of(day)), dict.fromkeys(_POINT, ZERO))
+        current, previous = rows.get(str(day)), rows.get(str(before))
+        if current is not None:
+            for name in _MEASURES:
+                point[name] += Decimal(current[name])
+        if previous is not None:
+            point["previous_net_amount"] += Decimal(previous["net_amount"])
+            point["previous_sale_count"] += previous["sale_count"]
     return [
-        {
-            "start": start,
-            **{name: int(value) if name.endswith("_count") else value for name, value in current[start].items()},
-            "previous_net_amount": previous[start]["net_amount"],
-            "previous_sale_count": int(previous[start]["sale_count"]),
-        }
-        for start in starts
+        {"start": str(start), **{name: int(of) if name.endswith("_count") else of for name, of in point.items()}}
+        for start, point in found.items()
     ]
 
 
-def _add(point: Point, row: Row) -> None:
-    for name in point:
-        point[name] += row[name]
+def _parts(period: Period, asked: TrendFilter) -> tuple[Part, ...]:
+    return (points_part(period, asked.granularity),)
 
 
-async def _build(reader: Reader, asked: TrendFilter) -> dict[str, Any]:
-    points = await ask_points(reader, asked.granularity)
-    return {**reader.scope(), "granularity": asked.granularity.value, "points": await points()}
+def _build(figures: Figures, asked: TrendFilter) -> dict[str, Any]:
+    return {
+        **figures.scope(),
+        "granularity": asked.granularity.value,
+        "points": points(figures, asked.granularity),
+    }
 
 
-TREND = Report("trend", "points", ("start", *_MEASURES, "previous_net_amount", "previous_sale_count"), _build)
+TREND = Report("trend", "points", ("start", *_POINT), _parts, _build)
