@@ -149,7 +149,8 @@ class Settings(BaseSettings):
     jwt_audience: str = Field("salespulse", min_length=1, description="audience that every token must name")
     jwt_issuer: str | None = Field(None, description="issuer that every token must name, if given")
     dashboard_roles: tuple[str, ...] = Field(
-        ("owner", "manager", "viewer"), description="roles of a token that may read the dashboard (JSON list)"
+        ("owner", "manager", "viewer", "operator"),
+        description="roles of a token that may read the dashboard (JSON list); what an operator is: docs/dashboard-api.md",
     )
     dashboard_cache_mb: float = Field(64.0, ge=0, description="memory for finished answers, per process; 0 keeps none")
     ratelimit_policies: Path | None = Field(

@@ -16,10 +16,11 @@ from dashboard_api.jobs import hooks
 from dashboard_api.jobs import routes as job_routes
 from dashboard_api.jobs.face import make_job_face
 from dashboard_api.jobs.handlers import add_job_handlers
+from dashboard_api.jobs.job_route import JobRoute
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
 from dashboard_api.readings import Readings
-from dashboard_api.report_route import ReportShortcut
+from dashboard_api.report_route import ReportRoute, Shortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
@@ -97,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_handlers(app)
     add_job_handlers(app)
     # The last added sees a request first.
-    app.add_middleware(ReportShortcut, routes=routes.dashboard.routes)
+    app.add_middleware(Shortcut, routes=[route for route in _direct_routes() if "{" not in route.path])
     app.add_middleware(
         RateLimitMiddleware,
         limiter=throttle.limiter,
@@ -111,6 +112,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
+
+
+def _direct_routes() -> list[ReportRoute | JobRoute]:
+    declared = (*routes.dashboard.routes, *job_routes.jobs.routes)
+    return [route for route in declared if isinstance(route, ReportRoute | JobRoute)]
 
 
 def _readers(settings: Settings) -> int:

@@ -13,7 +13,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard_api.auth import Caller
@@ -62,23 +61,25 @@ class ReportRoute(APIRoute):
         return handle
 
 
-class ReportShortcut:
-    """Leads a report's request straight to its handler; everything else goes the usual way.
+class Shortcut:
+    """Leads a request straight to the handler of its route; everything else goes the usual way.
 
     Args:
         app: the usual way.
-        routes: those of which the `ReportRoute`s are short-cut.
+        routes: those that are short-cut, by their handlers alone; they have no parameters in their paths.
     """
 
-    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Iterable[APIRoute]) -> None:
         self._app = app
         self._routes = {
-            route.path: (route, route.get_route_handler()) for route in routes if isinstance(route, ReportRoute)
+            (method, route.path): (route, route.get_route_handler())
+            for route in routes
+            for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
-        found = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        found = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if found is None:
             await self._app(scope, receive, send)
             return

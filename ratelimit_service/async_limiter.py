@@ -99,7 +99,16 @@ class AsyncLimiter:
             UsageError: an unknown policy, a missing key part, a negative cost.
         """
         call = self._core.begin_check(policy, key, cost, tenant)
-        return call if call.__class__ is Decision else await self._decide(call)  # type: ignore[arg-type]
+        if isinstance(call, Decision):
+            return call
+        # As `_decide`, which would be one more coroutine for every check.
+        try:
+            return self._core.finish(call, await self._transport.submit(call))
+        except OUTAGE as error:
+            return self._core.fail(call, error)
+        except BaseException:
+            self._core.abandon(call)
+            raise
 
     async def _decide(self, call: Call) -> Decision:
         try:

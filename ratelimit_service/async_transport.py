@@ -78,8 +78,9 @@ class AsyncTransport:
         """How many breakers are open."""
         return sum(breaker.is_open for breaker in tuple(self._breakers.values()))
 
-    def _group(self, keys: Sequence[bytes]) -> Hashable:
-        return key_slot(keys[0]) if self.is_cluster else None
+    @staticmethod
+    def _slot(sent: tuple[Call, asyncio.Future[bytes]]) -> Hashable:
+        return key_slot(sent[0].keys[0])
 
     def submit(self, call: Call) -> asyncio.Future[bytes]:
         """Send a call with the next batch.
@@ -95,7 +96,8 @@ class AsyncTransport:
             # Another loop (a second asyncio.run): what belonged to the first is gone with it.
             self._loop, self._pending, self._idle, self._is_flush_due = loop, [], {}, False
             self._running, self._rooms = set(), {}
-        if self._is_shut(call):
+        breaker = self._breakers.get(None if self._map is None else self._owner(call))
+        if breaker is not None and breaker.is_open and not breaker.allows(self._clock()):
             raise CircuitOpenError("the circuit breaker is open")
         future: asyncio.Future[bytes] = loop.create_future()
         self._pending.append((call, future))
@@ -130,16 +132,11 @@ class AsyncTransport:
     def _owner(self, call: Call) -> Address | None:
         return self._map.owner(call.keys[0]) if self._map is not None else None
 
-    def _is_shut(self, call: Call) -> bool:
-        breaker = self._breaker(self._owner(call))
-        return breaker.is_open and not breaker.allows(self._clock())
-
     def _flush(self) -> None:
         self._is_flush_due = False
         pending, self._pending = self._pending, []
-        futures = {id(call): future for call, future in pending}
-        for calls in groups([call for call, _ in pending], self._group, self._options.batch):
-            task = asyncio.ensure_future(self._run(calls, [futures[id(call)] for call in calls]))
+        for batch in groups(pending, self._slot if self.is_cluster else None, self._options.batch):
+            task = asyncio.ensure_future(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._finished)
 
@@ -148,7 +145,8 @@ class AsyncTransport:
         if self._pending and not self._is_flush_due:
             self._flush()
 
-    async def _run(self, calls: list[Call], futures: list[asyncio.Future[bytes]]) -> None:
+    async def _run(self, batch: Sequence[tuple[Call, asyncio.Future[bytes]]]) -> None:
+        calls, futures = [call for call, _ in batch], [future for _, future in batch]
         owner = self._owner(calls[0])
         is_waiting = False
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from ratelimit_service.limits import Limit
@@ -105,6 +106,11 @@ class Decision:
         if len(self._limits) == 1:
             return (self._state(self._limits[0], 1),)
         return tuple([self._state(limit, 1 + 3 * number) for number, limit in enumerate(self._limits)])
+
+    @property
+    def of_first(self) -> tuple[int, int]:
+        """Units left under the first limit, and whole seconds until it is as good as unused: `limits[0]` without its cost."""
+        return int(self._values[1]), max(0, math.ceil(self._values[2] / 1e6 - self.age_s))
 
     def _state(self, limit: Limit, at: int) -> LimitState:
         remaining, reset_us, wait_us = self._values[at : at + 3]

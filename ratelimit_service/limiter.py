@@ -130,7 +130,9 @@ class Limiter:
         begun = core.begin_many(requests)
         answers: dict[int, Decision] = {}
         for together in groups(
-            [call for call in begun if isinstance(call, Call)], self._transport.group, core.options.batch
+            [call for call in begun if isinstance(call, Call)],
+            lambda call: self._transport.group(call.keys),
+            core.options.batch,
         ):
             try:
                 reply = self._transport.call(*join(together))

@@ -1,7 +1,6 @@
 """`python -m benchmarks.api`: what a thousand users of the dashboards see and cost, as a table and as JSON."""
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import psycopg
 from benchmarks.api.database_time import measure_database_time
 from benchmarks.api.scene import running_scene
 from benchmarks.api.users import SALES_PER_S, measure_users
+from benchmarks.command import finish, options, read
 from benchmarks.refresh.dataset import TENANTS
 from benchmarks.report import Report
 
@@ -44,10 +44,7 @@ def main() -> int:
     if "database" in wanted.only:
         sizes = (10_000, 50_000) if wanted.quick else (50_000, 500_000)
         measure_database_time(report, sizes, rounds=1 if wanted.quick else 3)
-    holds = report.finish(wanted.out)
-    if not holds:
-        print("some bounds do not hold here; the table says which", file=sys.stderr)
-    return 0 if holds or not wanted.strict else 1
+    return finish(report, wanted)
 
 
 def _wrk_version() -> str:
@@ -56,20 +53,12 @@ def _wrk_version() -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
-    quick = os.environ.get("QUICK") == "1"
-    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
+    parser = options("api", _PARTS, about=__doc__, quick="few lines, one short round")
     parser.add_argument("--lines", type=lambda text: int(float(text)), help="sale lines of the users' 200 tenants")
     parser.add_argument("--users", type=int, default=1_000, help="connections at once, each asking once a second")
     parser.add_argument("--seconds", type=float, help="of load in each round")
     parser.add_argument("--data-dir", type=Path, help="keep the loaded stack here, for another run")
-    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/api.json)")
-    parser.add_argument("--quick", action="store_true", default=quick, help="few lines, one short round (QUICK=1)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
-    wanted = parser.parse_args()
-    wanted.only = wanted.only.split(",")
-    if unknown := set(wanted.only) - set(_PARTS):
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
+    wanted = read(parser, _PARTS)
     wanted.lines = wanted.lines or (50_000 if wanted.quick else 500_000)
     wanted.seconds = wanted.seconds or (8.0 if wanted.quick else 20.0)
     return wanted

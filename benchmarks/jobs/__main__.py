@@ -1,13 +1,12 @@
 """`python -m benchmarks.jobs`: every figure of the background jobs, as a table and as JSON."""
 
 import argparse
-import os
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import redis
 
+from benchmarks.command import finish, options, read
 from benchmarks.jobs.ground import api, stack
 from benchmarks.jobs.running import measure_burst, measure_soak
 from benchmarks.jobs.streaming import measure_streams
@@ -45,10 +44,7 @@ def main() -> int:
             measure_volume(report, port, jobs=sizes["volume_jobs"])
     if {"http", "runs"} & set(wanted.only):
         _on_a_stack(report, wanted.only, sizes)
-    holds = report.finish(wanted.out)
-    if not holds:
-        print("some bounds do not hold here; the table says which", file=sys.stderr)
-    return 0 if holds or not wanted.strict else 1
+    return finish(report, wanted)
 
 
 def _on_a_stack(report: Report, only: list[str], sizes: dict[str, int]) -> None:
@@ -70,17 +66,8 @@ def _on_a_stack(report: Report, only: list[str], sizes: dict[str, int]) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
-    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
-    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/jobs.json)")
-    quick = os.environ.get("QUICK") == "1"
-    parser.add_argument("--quick", action="store_true", default=quick, help="small sizes (QUICK=1)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
-    wanted = parser.parse_args()
-    wanted.only = wanted.only.split(",")
-    if unknown := set(wanted.only) - set(_PARTS):
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
-    return wanted
+    parser = options("jobs", _PARTS, about=__doc__, quick="small sizes")
+    return read(parser, _PARTS)
 
 
 if __name__ == "__main__":

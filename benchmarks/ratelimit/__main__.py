@@ -1,13 +1,12 @@
 """`python -m benchmarks.ratelimit`: every figure of the rate limiter, as a table and as JSON."""
 
 import argparse
-import os
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import redis
 
+from benchmarks.command import finish, options, read
 from benchmarks.ratelimit.asgi import measure_asgi
 from benchmarks.ratelimit.asynchronous import measure_async
 from benchmarks.ratelimit.memory import measure_memory
@@ -40,24 +39,12 @@ def main() -> int:
             measure_asgi(report, port, effort)
         if "memory" in wanted.only:
             measure_memory(report, port, keys)
-    holds = report.finish(wanted.out)
-    if not holds:
-        print("some bounds do not hold here; the table says which", file=sys.stderr)
-    return 0 if holds or not wanted.strict else 1
+    return finish(report, wanted)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ratelimit", description=__doc__)
-    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
-    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/ratelimit.json)")
-    quick = os.environ.get("QUICK") == "1"
-    parser.add_argument("--quick", action="store_true", default=quick, help="few rounds, 125,000 keys (QUICK=1)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
-    wanted = parser.parse_args()
-    wanted.only = wanted.only.split(",")
-    if unknown := set(wanted.only) - set(_PARTS):
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
-    return wanted
+    parser = options("ratelimit", _PARTS, about=__doc__, quick="few rounds, 125,000 keys")
+    return read(parser, _PARTS)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import itertools
 import os
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
+from benchmarks.command import finish, options, read
 from benchmarks.refresh.capture import measure_capture
 from benchmarks.refresh.dataset import Dataset, make_dataset
 from benchmarks.refresh.end_to_end import measure_end_to_end
@@ -28,10 +28,7 @@ def main() -> int:
         _measure_pair(report, wanted)
     if "end_to_end" in wanted.only:
         measure_end_to_end(report, seconds=wanted.seconds or (15 if quick else 60))
-    holds = report.finish(wanted.out)
-    if not holds:
-        print("some bounds do not hold here; the table says which", file=sys.stderr)
-    return 0 if holds or not wanted.strict else 1
+    return finish(report, wanted)
 
 
 def _measure_pair(report: Report, wanted: argparse.Namespace) -> None:
@@ -75,18 +72,10 @@ def _measure_size(report: Report, data: Dataset, only: list[str], *, quick: bool
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
-    quick = os.environ.get("QUICK") == "1"
-    parser.add_argument("--only", default=",".join(_PARTS), help=f"some of {','.join(_PARTS)}")
+    parser = options("refresh", _PARTS, about=__doc__, quick="10^5 lines and few rounds")
     parser.add_argument("--lines", default=os.environ.get("LINES"), help="sizes in sale lines, as in 1e5,1e6")
     parser.add_argument("--seconds", type=float, help="of sales from end to end, for each variant")
-    parser.add_argument("--out", type=Path, help="where the JSON goes (benchmarks/out/refresh.json)")
-    parser.add_argument("--quick", action="store_true", default=quick, help="10^5 lines and few rounds (QUICK=1)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bound does not hold")
-    wanted = parser.parse_args()
-    wanted.only = wanted.only.split(",")
-    if unknown := set(wanted.only) - set(_PARTS):
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(_PARTS)}")
+    wanted = read(parser, _PARTS)
     try:
         default = "1e5" if wanted.quick else "1e5,1e6"
         wanted.lines = sorted(int(float(part)) for part in (wanted.lines or default).split(","))

@@ -8,8 +8,10 @@ from fastapi.routing import APIRoute
 
 from dashboard_api.auth import Identity
 from dashboard_api.credentials import credentials_of, identity_or_refusal
+from dashboard_api.jobs.handlers import problem_of
 from dashboard_api.report_route import read_filter
 from dashboard_api.services import services_of
+from ratelimit_service.jobs import JobError
 
 
 async def find_identity(request: Request) -> Identity:
@@ -37,7 +39,10 @@ class JobRoute(APIRoute):
             given: dict[str, Any] = {"identity": await find_identity(request), **request.path_params}
             if asked_type is not None:
                 given["asked"] = read_filter(asked_type, request.scope["query_string"])
-            response: Response = await endpoint(request=request, **given)
+            try:
+                response: Response = await endpoint(request=request, **given)
+            except JobError as error:
+                raise problem_of(error) from error
             return response
 
         return handle

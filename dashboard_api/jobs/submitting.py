@@ -9,7 +9,7 @@ from dashboard_api.auth import Identity
 from dashboard_api.errors import ForbiddenError
 from dashboard_api.jobs.asked import fingerprint, read_idempotency_key, read_job_request
 from dashboard_api.jobs.bodies import read_json
-from pipelines.kinds import KINDS, ParameterError
+from pipelines.kinds import KINDS, OPERATOR, ParameterError
 from ratelimit_service.jobs import AsyncJobStore, Submitted
 
 
@@ -71,4 +71,8 @@ def check_role(kind: str, identity: Identity) -> None:
     """
     roles = KINDS[kind].roles if kind in KINDS else ()
     if identity.role not in roles:
+        if kind in KINDS and KINDS[kind].is_for_operators:
+            raise ForbiddenError(
+                f"{kind} works over all tenants: the role must be {OPERATOR}; `salespulse jobs submit` needs none"
+            )
         raise ForbiddenError(f"for {kind} the role must be one of {', '.join(sorted(roles)) or '(none)'}")

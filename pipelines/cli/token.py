@@ -15,7 +15,12 @@ class TenantNotFoundError(SalespulseError):
 
 @click.command()
 @click.option("--tenant", required=True, help="The tenant's id in the application, or its name.")
-@click.option("--role", default="owner", show_default=True, help="What the token says of its holder.")
+@click.option(
+    "--role",
+    default="owner",
+    show_default=True,
+    help="What the token says of its holder: owner, manager, viewer or operator.",
+)
 @click.option(
     "--subject", default="local", show_default=True, help="Whom the token is for; requests are limited by it."
 )

@@ -8,11 +8,12 @@ it names (docs/howto/add-a-job.md).
 """
 
 from pipelines.kinds.errors import KindDefinitionError, KindError, ParameterError, ParameterProblem, UnknownKindError
-from pipelines.kinds.kind import JobKind, Parameters
+from pipelines.kinds.kind import OPERATOR, JobKind, Parameters
 from pipelines.kinds.registry import KINDS, job_kind, kind_named
 
 __all__ = [
     "KINDS",
+    "OPERATOR",
     "JobKind",
     "KindDefinitionError",
     "KindError",

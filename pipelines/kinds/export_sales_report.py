@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipelines.kinds.kind import OPERATOR
 from pipelines.kinds.ranges import DateRange
 from pipelines.kinds.registry import job_kind
 from ratelimit_service.jobs import Deadlines
@@ -16,7 +17,7 @@ Format = Literal["csv", "xlsx", "parquet"]
     "export_sales_report",
     job_name="export_job",
     op_name="export_report",
-    roles=("owner", "manager"),
+    roles=("owner", "manager", OPERATOR),
     needs_tenant=True,
     most_at_a_time=2,
     deadlines=Deadlines(run_s=1800),

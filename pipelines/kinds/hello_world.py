@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pipelines.kinds.kind import Parameters
+from pipelines.kinds.kind import OPERATOR, Parameters
 from pipelines.kinds.registry import job_kind
 from ratelimit_service.jobs import Deadlines
 
@@ -13,7 +13,7 @@ from ratelimit_service.jobs import Deadlines
     "hello_world",
     job_name="hello_world_job",
     op_name="say_hello",
-    roles=("owner", "manager", "viewer"),
+    roles=("owner", "manager", "viewer", OPERATOR),
     deadlines=Deadlines(run_s=900),
 )
 class HelloWorld(Parameters):

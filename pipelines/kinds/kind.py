@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipelines.kinds.errors import ParameterError, ParameterProblem
 from ratelimit_service.jobs import Deadlines, Submission
 
+# Of whoever runs the installation, for work over all tenants; an application gives it to no tenant's users.
+OPERATOR = "operator"
 # Everybody's: what the schedule and the sensor ask for.
 SYSTEM_TENANT = ""
 
@@ -55,13 +57,18 @@ class JobKind:
     params: type[Parameters]
     job_name: str
     op_name: str
-    roles: tuple[str, ...] = ("owner", "manager")
+    roles: tuple[str, ...] = ("owner", "manager", OPERATOR)
     max_attempts: int = 3
     retry_delay_s: float = 2.0
     deadlines: Deadlines = field(default_factory=Deadlines)
     coalesces: bool = False
     needs_tenant: bool = False
     most_at_a_time: int | None = None
+
+    @property
+    def is_for_operators(self) -> bool:
+        """Whether only an operator may ask for it over HTTP: it works over all tenants."""
+        return self.roles == (OPERATOR,)
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Give the parameters in full, with their defaults, as JSON has them.

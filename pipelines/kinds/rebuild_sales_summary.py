@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from dbsql import sql_root
+from pipelines.kinds.kind import OPERATOR
 from pipelines.kinds.ranges import DateRange
 from pipelines.kinds.registry import job_kind
 from ratelimit_service.jobs import Deadlines
@@ -16,7 +17,7 @@ ALL_ROLLUPS = "all"
     "rebuild_sales_summary",
     job_name="rebuild_job",
     op_name="rebuild_tables",
-    roles=("owner",),
+    roles=(OPERATOR,),
     coalesces=True,
     most_at_a_time=1,
     # It waits in Dagster's queue for its turn at the warehouse.

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipelines.kinds.kind import Parameters
+from pipelines.kinds.kind import OPERATOR, Parameters
 from pipelines.kinds.registry import job_kind
 from ratelimit_service.jobs import Deadlines
 
@@ -13,7 +13,7 @@ from ratelimit_service.jobs import Deadlines
     "refresh_sales_summary",
     job_name="refresh_job",
     op_name="refresh",
-    roles=("owner", "manager", "viewer"),
+    roles=("owner", "manager", "viewer", OPERATOR),
     coalesces=True,
     # One writer of the facts at a time. What is asked for meanwhile waits here, where it still can be joined.
     most_at_a_time=1,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipelines.kinds.kind import OPERATOR
 from pipelines.kinds.ranges import DateRange
 from pipelines.kinds.registry import job_kind
 from ratelimit_service.jobs import Deadlines
@@ -11,7 +12,7 @@ from ratelimit_service.jobs import Deadlines
     "verify_sales_summary",
     job_name="verify_job",
     op_name="verification",
-    roles=("owner",),
+    roles=(OPERATOR,),
     coalesces=True,
     most_at_a_time=1,
     # It waits in Dagster's queue for its turn at the warehouse.

@@ -144,15 +144,18 @@ def _own_limiter(redis_url: str | None, policies: PolicySet | None) -> AsyncLimi
 def scope_address(address: ClientAddress) -> Callable[[Scope], str]:
     """From a scope to the client's address."""
     name = address.header.encode()
+    find_one = address.find
+
+    def find_peer(scope: Scope) -> str:
+        client = scope.get("client")
+        return find_one(client[0] if client else None)
 
     def find(scope: Scope) -> str:
         client = scope.get("client")
         peer = client[0] if client else None
-        if not address.reads_header:
-            return address.find(peer)
-        return address.find(peer, [value.decode("latin-1") for field, value in scope["headers"] if field == name])
+        return find_one(peer, [value.decode("latin-1") for field, value in scope["headers"] if field == name])
 
-    return find
+    return find if address.reads_header else find_peer
 
 
 def announcing(send: Send, headers: Headers) -> Send:

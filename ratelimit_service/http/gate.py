@@ -37,8 +37,17 @@ def standard_parts(
     def by_address(request: R) -> str:
         return "a:" + address(request)
 
+    def one_of(letter: str, name: Name[R]) -> Part[R]:
+        def part(request: R) -> str:
+            value = name(request)
+            return letter + value if value is not None else "a:" + address(request)
+
+        return part
+
     def first_of(*kinds: tuple[str, Name[R] | None]) -> Part[R]:
         found = [(letter, name) for letter, name in kinds if name is not None]
+        if len(found) == 1:
+            return one_of(*found[0])
 
         def part(request: R) -> str:
             for letter, name in found:
@@ -104,6 +113,10 @@ def _key(policy: Policy, parts: Mapping[str, Part[R]]) -> Callable[[R], Key]:
     return lambda request: {part: get(request) for part, get in getters}
 
 
+# A rule made ready: whether a path fits, the methods, the route.
+_Ruled = tuple[Callable[[str], object], frozenset[str], Route[R] | None]
+
+
 class Gate(Generic[R]):
     """Finds the route of a request, by rules that follow the policies as they are reloaded.
 
@@ -131,9 +144,8 @@ class Gate(Generic[R]):
             raise UsageError(f"exempt is a list of paths, not the text {exempt!r}")
         self._rules = (*(Rule(path, None) for path in exempt), *rules)
         self._default = Rule(ANY_ROUTE, default)
-        self._matchers = [(rule.pattern.fullmatch, rule.all_methods) for rule in self._rules]
         self._parts = parts
-        self._table = (policies, *self._routes(policies, self._route))
+        self._table = self._routes(policies, self._route)
 
     def _route(self, policies: PolicySet, rule: Rule) -> Route[R] | None:
         if rule.policy is None:
@@ -154,8 +166,11 @@ class Gate(Generic[R]):
 
     def _routes(
         self, policies: PolicySet, make: Callable[[PolicySet, Rule], Route[R] | None]
-    ) -> tuple[list[Route[R] | None], Route[R] | None]:
-        return [make(policies, rule) for rule in self._rules], make(policies, self._default)
+    ) -> tuple[PolicySet, list[_Ruled[R]], Route[R] | None]:
+        rules: list[_Ruled[R]] = [
+            (rule.pattern.fullmatch, rule.all_methods, make(policies, rule)) for rule in self._rules
+        ]
+        return policies, rules, make(policies, self._default)
 
     def route(self, policies: PolicySet, method: str, path: str) -> Route[R] | None:
         """The route of a request; None if it is not limited.
@@ -165,11 +180,10 @@ class Gate(Generic[R]):
             method: upper case.
             path: decoded, with the prefix that the application is mounted under.
         """
-        known, routes, default = self._table
+        known, rules, default = self._table
         if known is not policies:
-            self._table = (policies, *self._routes(policies, self._route_or_log))
-            _, routes, default = self._table
-        for (matches, methods), route in zip(self._matchers, routes, strict=True):
+            self._table = _, rules, default = self._routes(policies, self._route_or_log)
+        for matches, methods, route in rules:
             if matches(path) and (not methods or method in methods):
                 return route
         return default

@@ -38,6 +38,8 @@ class _Advert(NamedTuple):
     limits: tuple[Limit, ...]
     policy: bytes
     names: tuple[bytes, ...]
+    capacity: bytes
+    first: bytes
 
 
 _adverts: dict[tuple[str, int], _Advert] = {}
@@ -65,7 +67,8 @@ def _advert(policy: str, limits: tuple[Limit, ...]) -> _Advert:
         return found
     names = limit_names(policy, limits)
     text = ", ".join(f'"{name}";{_quota(limit)}' for name, limit in zip(names, limits, strict=True))
-    advert = _Advert(limits, text.encode(), tuple(name.encode() for name in names))
+    encoded = tuple(name.encode() for name in names)
+    advert = _Advert(limits, text.encode(), encoded, b"%d" % limits[0].capacity, b'"%b";r=' % encoded[0])
     if len(_adverts) >= _ADVERTS_MAX:
         _adverts.clear()
     _adverts[policy, id(limits)] = advert
@@ -80,18 +83,19 @@ def rate_limit_headers(decision: Decision) -> Headers:
     refused, with `t` the time to wait, so that no `t` lies beyond `Retry-After`, as the draft's section 6 asks.
     `Retry-After` is there only for a refused request, and only if waiting helps.
     """
-    states = decision.limits
     advert = _advert(decision.policy, decision.definitions)
-    if decision.allowed and len(states) == 1:
+    if decision.allowed and len(advert.limits) == 1:
         # Most responses: the same fields as below, each number written once.
-        remaining, reset = b"%d" % states[0].remaining, b"%d" % math.ceil(states[0].reset_after_s)
+        left, reset_s = decision.of_first
+        remaining, reset = b"%d" % left, b"%d" % reset_s
         return [
-            (b"x-ratelimit-limit", b"%d" % states[0].limit.capacity),
+            (b"x-ratelimit-limit", advert.capacity),
             (b"x-ratelimit-remaining", remaining),
             (b"x-ratelimit-reset", reset),
             (b"ratelimit-policy", advert.policy),
-            (b"ratelimit", b'"%b";r=%b;t=%b' % (advert.names[0], remaining, reset)),
+            (b"ratelimit", advert.first + remaining + b";t=" + reset),
         ]
+    states = decision.limits
     binding = binding_of(states)
     headers = [
         (b"x-ratelimit-limit", b"%d" % binding.limit.capacity),

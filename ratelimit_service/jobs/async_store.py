@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import redis.asyncio
+from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as NoAnswerError
 
 from ratelimit_service.jobs import commands, queries
 from ratelimit_service.jobs.clients import private_async_client, unavailable
@@ -39,8 +42,18 @@ class AsyncJobStore:
         self.options = options
         self._scripts = load_scripts(options)
         self._client = private_async_client(client, options)
+        # One connection is left to the feed, which holds it while it waits for news.
+        self._turns = asyncio.Semaphore(max(1, options.connections - 1))
+        self._outages = 0
 
     async def _run(self, command: Command[T]) -> T:
+        outages = self._outages
+        async with self._turns:
+            if outages != self._outages:
+                raise unavailable(RedisError("it did not answer the calls before this one"))
+            return await self._call(command)
+
+    async def _call(self, command: Command[T]) -> T:
         script = self._scripts[command.operation]
         now = b"" if command.now_ms is None else command.now_ms
         tail = (1, self.options.prefix, now, *command.arguments)
@@ -50,6 +63,9 @@ class AsyncJobStore:
             except NoScriptError:
                 reply = await self._client.execute_command("EVAL", script.text, *tail)
         except (RedisError, OSError) as error:
+            if isinstance(error, NoConnectionError | NoAnswerError | OSError):
+                # Who waited for a turn meanwhile has waited for as long: another wait of the same length helps nobody.
+                self._outages += 1
             raise unavailable(error) from error
         return command.read(reply)
 

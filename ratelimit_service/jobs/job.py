@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -92,16 +92,13 @@ class Job:
 
     def as_document(self) -> dict[str, Any]:
         """The job for JSON: the attributes, with each `…_ms` as `…_at` in RFC 3339, and whether it `is_ended`."""
-        document: dict[str, Any] = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name.endswith(_MS_SUFFIX):
-                document[each.name.removesuffix(_MS_SUFFIX) + "_at"] = None if value is None else rfc3339(value)
-            else:
-                document[each.name] = value
+        document: dict[str, Any] = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        for name, shown in _SHOWN_TIMES:
+            value = getattr(self, name)
+            document[shown] = None if value is None else rfc3339(value)
         document["params"], document["counts"] = dict(self.params), dict(self.counts)
         document["state"] = self.state.value
-        document["deadlines"] = asdict(self.deadlines)
+        document["deadlines"] = {f"{name}_s": getattr(self.deadlines, f"{name}_s") for name in _SPANS}
         if self.late_outcome is not None:
             late = dict(self.late_outcome)
             document["late_outcome"] = {**late, "at": rfc3339(late.pop("at_ms"))}
@@ -133,6 +130,8 @@ class Job:
 _TEXTS = ("id", "kind", "tenant", "subject", "code", "message", "step", "run_id", "waiting_for", "coalesce_key")
 _NUMBERS = ("attempt", "max_attempts", "seq", "priority", "joined")
 _TIMES = tuple(each.name for each in fields(Job) if each.name.endswith(_MS_SUFFIX))
+_SHOWN_TIMES = tuple((name, name.removesuffix(_MS_SUFFIX) + "_at") for name in _TIMES)
+_AS_THEY_ARE = tuple(each.name for each in fields(Job) if each.name not in _TIMES)
 _SPANS = ("queue", "start", "lease", "run", "cancel")
 
 

@@ -17,7 +17,8 @@ class JobStoreOptions:
     Attributes:
         prefix: begins every Redis key; holds the one hash tag that keeps all keys on one node of a cluster.
         timeout_s: the most that one answer of Redis may take, and one connection to be made.
-        connections: the most connections of one store; callers past it wait up to `timeout_s`.
+        connections: the most connections of one store; callers past it wait up to `timeout_s`, those of an asynchronous one for
+            their turn, as long as Redis answers.
         queued_per_tenant: the most jobs of one tenant that may wait (queued or retrying).
         queued: the most jobs of all tenants that may wait.
         full_retry_s: what `QueueFullError` says about when to try again.

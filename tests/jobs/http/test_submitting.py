@@ -11,7 +11,7 @@ import pytest
 
 from dashboard_api.jobs.bodies import BODY_MAX_BYTES
 from local_stack.waiting import wait_until
-from pipelines.kinds import KINDS
+from pipelines.kinds import KINDS, OPERATOR
 from ratelimit_service.jobs import JobState, Submission
 from tests.dashboard.serving import Api, token_for
 from tests.jobs.http.worker import Worker
@@ -128,9 +128,25 @@ def test_a_role_may_ask_for_its_kinds_only(api: Api, tenant: str) -> None:
         assert nobody.get("/api/jobs").status_code == 401
 
 
+@pytest.mark.parametrize("kind", ["verify_sales_summary", "rebuild_sales_summary"])
+def test_only_an_operator_starts_work_over_all_tenants(api: Api, tenant: str, kind: str) -> None:
+    body = {"kind": kind, "params": {"from_date": "2026-01-01", "to_date": "2026-01-02"}}
+    with api.client(token_for(tenant, role="owner")) as owner, api.client(token_for(tenant, role=OPERATOR)) as operator:
+        refused = owner.post("/api/jobs", json=body)
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
+        assert "over all tenants" in refused.json()["detail"]
+        started = operator.post("/api/jobs", json=body)
+        assert started.status_code == 202
+        job_id = started.json()["id"]
+        assert owner.post(f"/api/jobs/{job_id}/cancel").status_code == 403
+        assert kind not in {each["kind"] for each in owner.get("/api/jobs/kinds").json()["kinds"]}
+        assert {each["kind"] for each in operator.get("/api/jobs/kinds").json()["kinds"]} == set(KINDS)
+        assert operator.post(f"/api/jobs/{job_id}/cancel").json()["state"] == "canceled"
+
+
 def test_kinds_come_with_the_schema_of_their_parameters(client: httpx.Client) -> None:
     kinds = {kind["kind"]: kind for kind in client.get("/api/jobs/kinds").json()["kinds"]}
-    assert set(kinds) == set(KINDS)
+    assert set(kinds) == {name for name, kind in KINDS.items() if "owner" in kind.roles}
     schema = kinds["hello_world"]["params_schema"]
     assert schema["properties"]["steps"]["default"] == 5
     assert schema["additionalProperties"] is False

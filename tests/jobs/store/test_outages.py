@@ -131,3 +131,34 @@ def test_a_replica_is_refused_by_name(own_server, tmp_path):
             JobStore(redis.Redis(port=replica.port), PATIENT).submit(submission())
     finally:
         replica.stop()
+
+
+def test_callers_past_the_connections_wait_for_their_turn_as_long_as_redis_answers(own_server):
+    async def scenario() -> None:
+        # All together take longer than one call may, and none of them is refused.
+        store = AsyncJobStore(redis.asyncio.Redis(port=own_server.port), JobStoreOptions(timeout_s=1, connections=2))
+        job = (await store.submit(submission())).job
+        found = await asyncio.gather(*(store.get(job.id) for _ in range(5_000)))
+        assert found == [job] * len(found)
+        await store.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_a_turn_is_told_of_an_outage_with_those_before(own_server):
+    async def scenario() -> None:
+        options = JobStoreOptions(timeout_s=0.3, connections=2)
+        store = AsyncJobStore(redis.asyncio.Redis(port=own_server.port), options)
+        job = (await store.submit(submission())).job
+        own_server.signal(signal.SIGSTOP)
+        began = time.monotonic()
+        # One after another they would take a minute.
+        for answer in await asyncio.gather(*(store.get(job.id) for _ in range(200)), return_exceptions=True):
+            assert isinstance(answer, JobStoreUnavailableError), answer
+        assert time.monotonic() - began < IN_TIME_S
+        own_server.signal(signal.SIGCONT)
+        await asyncio.to_thread(redis_servers.until, lambda: own_server.client().ping())
+        assert await store.get(job.id) == job
+        await store.aclose()
+
+    asyncio.run(scenario())
