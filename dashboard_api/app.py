@@ -30,6 +30,7 @@ from dashboard_api.versions import VersionWatch
 from ratelimit_service.http import RateLimitMiddleware
 
 _OTHER_READERS = 2
+_RENEWERS = 2
 # Of the memory for answers: what they are made of takes less, and is needed for a shorter time.
 _READINGS_SHARE = 0.25
 _DESCRIPTION = """
@@ -56,14 +57,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     metrics = Metrics()
     router = ReadRouter(settings)
-    watch = VersionWatch(router)
     throttle = Throttle(settings)
     cache_bytes = settings.dashboard_cache_mb * 1024 * 1024
+    cache = AnswerCache(int(cache_bytes * (1 - _READINGS_SHARE)), metrics.cache_lookups)
     services = Services(
         settings=settings,
         router=router,
-        watch=watch,
-        cache=AnswerCache(int(cache_bytes * (1 - _READINGS_SHARE)), metrics.cache_lookups),
+        watch=VersionWatch(router, on_change=cache.tell),
+        cache=cache,
         readings=Readings(int(cache_bytes * _READINGS_SHARE)),
         turns=Turns(_readers(settings), settings.dashboard_queue_seconds),
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
@@ -134,14 +135,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.watch.look()
         if services.watch.refusal is not None:
             raise services.watch.refusal
-        watching = asyncio.create_task(services.watch.run())
+        # One that waits for the database beside one that makes an answer of what came.
+        renewing = (services.cache.renew() for _ in range(_RENEWERS))
+        tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
         try:
             async with services.jobs.running():
                 yield
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await services.router.close()
         await services.throttle.close()

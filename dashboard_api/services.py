@@ -54,8 +54,8 @@ class Services:
         question = (report.name, answer_format, asked.question)
         version = self.watch.version(caller.tenant_key)
 
-        async def make() -> Answer:
-            return await self._make(caller.tenant_key, report, asked, answer_format, version)
+        async def make(wanted: datetime) -> Answer:
+            return await self._make(caller.tenant_key, report, asked, answer_format, wanted)
 
         answer = await self.cache.get((caller.tenant_key, question), version, make)
         return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))

@@ -24,13 +24,14 @@ class Turns:
     def __init__(self, slots: int, wait_s: float) -> None:
         self._free = slots
         self._wait_s = wait_s
+        self._waiting = 0
         # The tenant whose turn is next comes first.
         self._queues: OrderedDict[int, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
     def waiting(self) -> int:
-        """Questions that wait."""
-        return sum(not turn.done() for queue in tuple(self._queues.values()) for turn in tuple(queue))
+        """Questions that wait. May be asked by any thread."""
+        return self._waiting
 
     @asynccontextmanager
     async def turn(self, tenant_key: int) -> AsyncIterator[None]:
@@ -51,6 +52,7 @@ class Turns:
     async def _wait(self, tenant_key: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(tenant_key, deque()).append(turn)
+        self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn
@@ -61,6 +63,8 @@ class Turns:
             if isinstance(error, TimeoutError):
                 raise NotReadyError("too many questions are being answered just now") from None
             raise
+        finally:
+            self._waiting -= 1
 
     def _pass_on(self) -> None:
         while self._queues:

@@ -30,13 +30,26 @@ class VersionWatch:
         self,
         router: ReadRouter,
         *,
+        on_change: Callable[[dict[int, datetime]], None] | None = None,
         late_after_s: float = 5.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """Watch.
+
+        Args:
+            router: finds a server to ask.
+            on_change: told of the tenants whose figures have changed since the look before, with their versions.
+            late_after_s: without a look for so long, the figures are said to be stale.
+            clock: the time.
+        """
         self._router = router
+        self._on_change = on_change
         self._late_after = timedelta(seconds=late_after_s)
         self._clock = clock
         self._versions: dict[int, datetime] = {}
+        # Of a tenant whose figures changed: the version before, and the moment up to which that was seen to be the last one.
+        self._superseded: dict[int, tuple[datetime, datetime]] = {}
+        self._aged: dict[int, Freshness] = {}
         self._newest = _EPOCH
         self._seen_at: datetime | None = None
         self._reread_at: datetime | None = None
@@ -72,13 +85,21 @@ class VersionWatch:
     def freshness_of(self, answer: Answer, tenant_key: int) -> Freshness:
         """What to say of an answer: where nothing of the tenant's has changed since, it reflects all that the look did.
 
-        An answer from a server that was behind the last look says only what its own snapshot showed.
+        An answer from a server that was behind the last look says only what its own snapshot showed; one from before a change that
+        was noticed a moment ago reflects what the look before that showed.
         """
         seen = self.freshness
         if seen is not None and answer.changed_at >= self.version(tenant_key) and answer.as_of <= seen.as_of:
             return seen
-        staleness_s = max(0.0, (self._clock() - answer.as_of).total_seconds())
-        return Freshness(answer.as_of, round(staleness_s, 3), is_stale=seen is None or seen.is_stale)
+        as_of = answer.as_of
+        if tenant_key in self._superseded and answer.changed_at >= self._superseded[tenant_key][0]:
+            as_of = max(as_of, self._superseded[tenant_key][1])
+        aged = self._aged.get(tenant_key)
+        if aged is None or aged.as_of != as_of:
+            staleness_s = max(0.0, (self._clock() - as_of).total_seconds())
+            # One for all answers of the tenant under this look.
+            aged = self._aged[tenant_key] = Freshness(as_of, round(staleness_s, 3), seen is None or seen.is_stale)
+        return aged
 
     async def look(self) -> None:
         """Look once. Where no server answers, what was known stays, grows older, and is soon said to be stale."""
@@ -112,6 +133,10 @@ class VersionWatch:
             changed: list[dict[str, Any]] = await cursor.fetchall()
             self._is_behind = read.is_stale
         found = {row["tenant_key"]: row["changed_at"] for row in changed}
+        newer = {key: version for key, version in found.items() if self._versions.get(key, _EPOCH) < version}
+        if self._freshness is not None:
+            as_of = self._freshness.as_of
+            self._superseded.update({key: (self._versions[key], as_of) for key in newer if key in self._versions})
         if is_whole:
             self._versions, self._reread_at = found, now
         else:
@@ -120,8 +145,11 @@ class VersionWatch:
         self._seen_at, self._problem = now, None
         if state is not None:
             self._freshness = Freshness(state["as_of"], 0.0, is_stale=False)
+        if self._on_change is not None:
+            self._on_change(newer)
 
     def _tick(self) -> None:
+        self._aged.clear()
         if self._freshness is None:
             return
         now, as_of = self._clock(), self._freshness.as_of

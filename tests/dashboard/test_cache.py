@@ -1,7 +1,7 @@
 """Answers are made once however many ask, kept within bounds, and never given to another tenant or after a change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from dashboard_api.answers import Answer
-from dashboard_api.cache import KEEP_S, AnswerCache
+from dashboard_api.cache import GRACE_S, KEEP_S, AnswerCache
 from dashboard_api.filters import Format
 from tests.dashboard.conftest import Shop
 from tests.dashboard.serving import Api, token_for
@@ -29,7 +29,8 @@ class Maker:
         self.gate: asyncio.Event | None = None
         self.answer = answer(text, changed_at=changed_at, size=size)
 
-    async def __call__(self) -> Answer:
+    async def __call__(self, wanted: datetime) -> Answer:
+        del wanted
         self.calls += 1
         if self.gate is not None:
             await self.gate.wait()
@@ -122,9 +123,10 @@ async def test_whoever_hangs_up_does_not_end_it_for_the_others(cache: AnswerCach
 
 
 async def test_a_failure_goes_to_all_who_waited_and_is_not_kept(cache: AnswerCache) -> None:
-    fails: list[Callable[[], Awaitable[Answer]]] = []
+    fails: list[Callable[[datetime], Awaitable[Answer]]] = []
 
-    async def broken() -> Answer:
+    async def broken(wanted: datetime) -> Answer:
+        del wanted
         fails.append(broken)
         await asyncio.sleep(0)
         message = "the database is away"
@@ -144,12 +146,114 @@ async def test_an_answer_is_made_anew_after_a_while(lookups: Counter) -> None:
     last, first = Maker(), Maker()
     await cache.get((1, "last"), T0, last)
     await cache.get((1, "first"), T0, first)
-    for at, calls in ((KEEP_S / 2 - 1, [1, 1]), (KEEP_S / 2 + 1, [2, 1]), (KEEP_S - 1, [2, 1]), (KEEP_S + 1, [2, 2])):
+    over = GRACE_S + 1
+    for at, calls in (
+        (KEEP_S / 2 - 1, [1, 1]),
+        (KEEP_S / 2 + over, [2, 1]),
+        (KEEP_S - 1, [2, 1]),
+        (KEEP_S + over, [2, 2]),
+    ):
         now[0] = at
         thrown[:] = [1.0, 1.0]
         await cache.get((1, "first"), T0, first)
         await cache.get((1, "last"), T0, last)
         assert [first.calls, last.calls] == calls, at
+
+
+T1, T2 = T0 + timedelta(seconds=1), T0 + timedelta(seconds=2)
+
+
+class Renewed:
+    """A cache whose answer is renewed in the background, on a clock of the test's."""
+
+    def __init__(self, lookups: Counter) -> None:
+        self.now = 0.0
+        self.cache = AnswerCache(100_000, lookups, clock=lambda: self.now, dice=lambda: 1.0)
+        self.old, self.new = Maker("1"), Maker("2", changed_at=T1)
+        self.renewing = asyncio.create_task(self.cache.renew())
+
+    async def ask(self, version: datetime = T1) -> Answer:
+        return await self.cache.get((1, "q"), version, self.new)
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def renewed(lookups: Counter) -> AsyncIterator[Renewed]:
+    made = Renewed(lookups)
+    await made.cache.get((1, "q"), T0, made.old)
+    yield made
+    made.renewing.cancel()
+
+
+async def test_nobody_waits_while_an_outdated_answer_is_renewed(renewed: Renewed, lookups: Counter) -> None:
+    renewed.new.gate = asyncio.Event()
+    renewed.cache.tell({1: T1, 2: T1})
+    renewed.now = GRACE_S - 0.1
+    assert await renewed.ask() is renewed.old.answer
+    await renewed.settle()
+    assert await renewed.ask() is renewed.old.answer
+    assert renewed.new.calls == 1
+    renewed.new.gate.set()
+    await renewed.settle()
+    assert await renewed.ask() is renewed.new.answer
+    assert renewed.new.calls == 1
+    assert lookups.labels("renewing")._value.get() == 2
+
+
+async def test_an_outdated_answer_is_given_for_a_moment_only(renewed: Renewed) -> None:
+    """Of however many changes the first counts."""
+    renewed.old.gate = renewed.new.gate = asyncio.Event()
+    renewed.cache.tell({1: T1})
+    renewed.now = GRACE_S - 0.5
+    renewed.cache.tell({1: T2})
+    renewed.now = GRACE_S + 0.1
+    asking = asyncio.create_task(renewed.ask())
+    await renewed.settle()
+    assert not asking.done()
+    renewed.new.gate.set()
+    assert await asking is renewed.new.answer
+
+
+async def test_an_answer_is_renewed_before_anybody_asks_again(renewed: Renewed) -> None:
+    renewed.cache.tell({1: T1})
+    await renewed.settle()
+    assert renewed.old.calls == 2, "made as it was when it was last asked for"
+
+
+async def test_what_nobody_asks_for_any_more_is_not_renewed(renewed: Renewed) -> None:
+    renewed.now = KEEP_S - 1
+    renewed.cache.tell({1: T1})
+    await renewed.settle()
+    assert renewed.old.calls == 1
+    renewed.now += GRACE_S + 1
+    assert await renewed.ask() is renewed.new.answer
+
+
+async def test_a_server_that_is_behind_is_not_asked_again_and_again(renewed: Renewed) -> None:
+    renewed.cache.tell({1: T1})
+    await renewed.settle()
+    assert renewed.old.calls == 2
+    await renewed.settle()
+    assert renewed.old.calls == 2
+    renewed.now = GRACE_S + 1
+    assert await renewed.ask() is renewed.new.answer
+
+
+async def test_a_renewal_that_fails_leaves_it_to_whoever_asks(renewed: Renewed) -> None:
+    async def broken(wanted: datetime) -> Answer:
+        del wanted
+        message = "the database is away"
+        raise ConnectionError(message)
+
+    renewed.cache.tell({1: T1})
+    assert await renewed.cache.get((1, "q"), T1, broken) is renewed.old.answer
+    await renewed.settle()
+    renewed.now = GRACE_S + 0.1
+    assert await renewed.ask() is renewed.new.answer
+    assert not renewed.renewing.done()
 
 
 async def test_a_burst_of_equal_reads_costs_one_query(api: Api, shop: Shop) -> None:

@@ -1,17 +1,18 @@
 """A receiver on loopback, and a warehouse with two tenants."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
-from connect.routes import Connection
+from connect.routes import Connection, Row
+from pipelines.webhooks import create_endpoint, list_deliveries
 from ratelimit_service.webhooks import Sender, TargetPolicy
+from tests.jobs.webhooks.endings import OTHER_TENANT, TENANT, job, tell
 from tests.jobs.webhooks.receiver import Receiver, receiving
 from tests.warehouse import Installation
 
-TENANT, OTHER_TENANT = "north", "south"
 LOOPBACK = TargetPolicy.allowing(["127.0.0.0/8"])
 
 
@@ -48,3 +49,20 @@ def warehouse(installation: Installation) -> Connection:
 def dashboard(installation: Installation) -> Iterator[psycopg.Connection]:
     with psycopg.connect(installation.url("salespulse_dashboard"), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def endpoint(warehouse: Connection, receiver: Receiver) -> tuple[int, str]:
+    return create_endpoint(warehouse, TENANT, receiver.url("/hook"), policy=LOOPBACK)
+
+
+@pytest.fixture
+def delivery(warehouse: Connection, endpoint: tuple[int, str]) -> Callable[[], Row]:
+    """One delivery that is due; called, it gives its row."""
+    tell(warehouse, job())
+
+    def read() -> Row:
+        [row] = list_deliveries(warehouse)
+        return row
+
+    return read

@@ -14,7 +14,7 @@ from pipelines.kinds import KindError
 from pipelines.webhooks import WebhookUsageError
 from pipelines.webhooks.inbound import Hook, create_hook, find_hook, list_hooks, revoke_hook, rotate_hook_secret, verify
 from ratelimit_service.webhooks import VerificationError, new_secret
-from tests.jobs.webhooks.conftest import OTHER_TENANT, TENANT
+from tests.jobs.webhooks.endings import OTHER_TENANT, TENANT
 from tests.warehouse import Installation
 
 KIND = "hello_world"

@@ -14,7 +14,7 @@ from pipelines.cli.root import COMMANDS
 from pipelines.cli.webhook import webhook
 from pipelines.webhooks import WebhookUsageError, enqueue, send_due
 from ratelimit_service.webhooks import Sender, new_secret
-from tests.jobs.webhooks.conftest import TENANT
+from tests.jobs.webhooks.endings import TENANT
 from tests.jobs.webhooks.receiver import Receiver, answer
 from tests.warehouse import Installation
 
