@@ -76,6 +76,7 @@ class Program:
     stop_wait_s: int = 20
     # A program that needs no other to begin (it loads code for seconds) starts at once, and is waited for in its stage.
     begins_early: bool = False
+    niceness: int = 0
     # Whether the children get the stop signal too; off where the parent stops them in an order of its own.
     stops_as_group: bool = False
     ready_timeout_s: float = 180  # a deadline for what hangs: a busy machine starts the webserver in more than a minute
@@ -106,7 +107,9 @@ def _render_program(layout: Layout, program: Program, environment: Mapping[str, 
     own = {**environment, **program.environment, STACK_MARK: str(layout.root)}
     return _PROGRAM.format(
         name=program.name,
-        command=_escape(shlex.join([*_tied_to_supervisor(program.stop_signal), *program.command])),
+        command=_escape(
+            shlex.join([*_tied_to_supervisor(program.stop_signal), *_niced(program.niceness), *program.command])
+        ),
         directory=_escape(layout.root if program.user is None else Path("/")),
         environment=",".join(f'{name}="{_quotable(name, value)}"' for name, value in sorted(own.items())),
         priority=program.stage * 10,
@@ -116,6 +119,11 @@ def _render_program(layout: Layout, program: Program, environment: Mapping[str, 
         log=_escape(layout.logs / f"{program.name}.log"),
         user=f"user={program.user}\n" if program.user else "",
     )
+
+
+def _niced(niceness: int) -> list[str]:
+    nice = shutil.which("nice")
+    return [nice, "-n", str(niceness)] if nice and niceness else []
 
 
 def _tied_to_supervisor(stop_signal: str) -> list[str]:

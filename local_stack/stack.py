@@ -48,13 +48,15 @@ _ALIVE = ("RUNNING", "STARTING", "STOPPING")
 class StackOptions:
     """What to start.
 
-    `commands` are further programs of the `salespulse` command line to keep running: a name and its arguments.
+    `commands` are further programs of the `salespulse` command line to keep running: a name and its arguments. `niceness` is that of
+    Dagster's programs: where the cores are full they stand back for the servers and for who asks the API.
     """
 
     data_dir: Path
     with_ui: bool = True
     definitions_module: str = "pipelines.definitions"
     worker_processes: int = 3
+    niceness: int = 0
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -198,6 +200,7 @@ class _Upward:
             webserver_storage_url=alias if own_alias else settings.url("dagster_url"),
             definitions_module=options.definitions_module,
             worker_processes=options.worker_processes,
+            niceness=options.niceness,
             with_ui=options.with_ui,
         )
 

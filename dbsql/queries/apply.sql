@@ -3,11 +3,11 @@
 
 -- name: look_at_batch_tables
 -- Which text made the session's batch tables (none: no mark), whether this transaction or one that failed has left rows in them, and
--- how many lines the planner was told of (-1: none yet).
+-- whether the planner has statistics of them.
 SELECT
     obj_description(t.stage, 'pg_class') AS mark,
     coalesce(pg_relation_size(t.stage) > 0, FALSE) AS is_used,
-    coalesce((SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('pg_temp.stage_line')), -1) AS analyzed_lines
+    coalesce((SELECT c.reltuples >= 0 FROM pg_class AS c WHERE c.oid = t.stage), FALSE) AS is_analyzed
 FROM (SELECT to_regclass('pg_temp.stage_document')::oid AS stage) AS t;
 
 -- name: create_batch_tables
@@ -668,17 +668,11 @@ ANALYZE pg_temp.stage_line;
 -- name: analyze_stage_payment
 ANALYZE pg_temp.stage_payment;
 
--- name: analyze_old_document
-ANALYZE pg_temp.old_document;
-
 -- name: analyze_new_document
 ANALYZE pg_temp.new_document;
 
 -- name: analyze_delta_line
 ANALYZE pg_temp.delta_line;
-
--- name: analyze_delta_payment
-ANALYZE pg_temp.delta_payment;
 
 -- name: keep_join_order
 -- The joins are written in the order that is best; looking for another one takes longer than the joins of a small batch.

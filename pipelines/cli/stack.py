@@ -18,6 +18,10 @@ _DATA_DIR = click.option(
 )
 
 
+# Of Dagster's programs: heavy work waits for the answers to people, not the other way round.
+PIPELINE_NICENESS = 10
+
+
 def kept_commands() -> dict[str, list[str]]:
     """The commands of this program that the supervisor keeps running: name to arguments."""
     return {"heartbeat": ["heartbeat", "--every", "1"], "bridge": ["bridge"]}
@@ -47,6 +51,7 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
         definitions_module=definitions,
         worker_processes=workers,
         commands=kept_commands(),
+        niceness=PIPELINE_NICENESS,
     )
     with console.status("starting") as status:
 

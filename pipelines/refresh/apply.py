@@ -27,7 +27,8 @@ _FACT_STATEMENTS = (
     ("fact_document", "update_documents"),
     ("fact_document", "insert_documents"),
 )
-# From so many staged lines on, the planner is told how many there are.
+# From so many documents or lines on, the planner is told how many there are.
+_FEW_DOCUMENTS = 300
 _ANALYZE_ROWS = 1_000
 
 
@@ -120,31 +121,28 @@ def stage_documents(
 
     # The replica looks for the next rows while the warehouse works on the ones before.
     with start("document") as rows:
-        analyzed_lines = _prepare_batch_tables(warehouse)
+        _prepare_batch_tables(warehouse, is_small=len(documents) <= _FEW_DOCUMENTS)
         feed(rows, warehouse, "apply.copy_stage_document")
     with start("line") as rows:
         warehouse.execute(query("apply.find_old_documents"))
         lines = feed(rows, warehouse, "apply.copy_stage_line")
-    # Tables without statistics: for more than a few rows a bad guess costs more than the look. One look serves the session, since
-    # the planner knows the tables' size at each moment anyway.
-    is_analyzed = lines <= _ANALYZE_ROWS or analyzed_lines > _ANALYZE_ROWS
+    # For more than a few rows a bad guess of the planner's costs more than the look.
+    is_large = len(documents) > _FEW_DOCUMENTS or lines > _ANALYZE_ROWS
     with start("payment") as rows:
         if with_old:
             _run_all(warehouse, ["subtract_old_lines", "subtract_old_payments"])
-        if not is_analyzed:
-            _run_all(
-                warehouse, ["sample_little", "analyze_stage_document", "analyze_stage_line", "analyze_old_document"]
-            )
+        if is_large:
+            _run_all(warehouse, ["sample_little", "analyze_stage_document", "analyze_stage_line"])
         feed(rows, warehouse, "apply.copy_stage_payment")
     at("stage")
     _run_all(warehouse, ["keep_join_order", "resolve_documents", "free_join_order"])
     if warehouse.execute(query("apply.infer_customers")).rowcount:
         warehouse.execute(query("apply.key_inferred_customers"))
-    if not is_analyzed:
+    if is_large:
         _run_all(warehouse, ["analyze_stage_payment", "analyze_new_document"])
     _run_all(warehouse, ["resolve_payments", "resolve_lines"])
-    if not is_analyzed:
-        _run_all(warehouse, ["analyze_delta_line", "analyze_delta_payment"])
+    if is_large:
+        warehouse.execute(query("apply.analyze_delta_line"))
     if warehouse.execute(query("apply.infer_products")).rowcount:
         warehouse.execute(query("apply.key_inferred_products"))
     at("resolve")
@@ -156,21 +154,19 @@ def clear_batch_tables(connections: Connections) -> None:
     connections.warehouse.execute(query("apply.clear_batch_tables"))
 
 
-def _prepare_batch_tables(warehouse: Connection) -> float:
-    """See that the session has empty batch tables of this version's making; give how many lines the planner was told of.
+def _prepare_batch_tables(warehouse: Connection, *, is_small: bool) -> None:
+    """See that the session has empty batch tables of this version's making.
 
-    Behind a transaction pooler the session may be one that an older version has used.
+    Behind a transaction pooler the session may be one that an older version has used. For a small batch, tables whose statistics are of
+    a large one are made anew: plans for many rows would read whole fact tables.
     """
     row = warehouse.execute(query("apply.look_at_batch_tables")).fetchone()
-    if row is None or row["mark"] != _batch_mark():
+    if row is None or row["mark"] != _batch_mark() or (is_small and row["is_analyzed"]):
         _run_all(warehouse, ["drop_batch_tables", "create_batch_tables"])
         mark = sql.SQL("COMMENT ON TABLE pg_temp.stage_document IS {}").format(sql.Literal(_batch_mark()))
         warehouse.execute(mark)
-        return 0.0
-    if row["is_used"]:
+    elif row["is_used"]:
         warehouse.execute(query("apply.clear_batch_tables"))
-        return 0.0
-    return float(row["analyzed_lines"])
 
 
 @cache

@@ -53,7 +53,9 @@ class Stack:
 
     def up(self) -> None:
         self.said.clear()
-        options = StackOptions(self.data_dir, definitions_module="tests.stack.trivial_definitions", worker_processes=1)
+        options = StackOptions(
+            self.data_dir, definitions_module="tests.stack.trivial_definitions", worker_processes=1, niceness=1
+        )
         up(options, migrate=migrate_all, say=self.said.append)
 
     @property
@@ -115,6 +117,13 @@ def test_everything_runs(stack: Stack) -> None:
     states = stack_state(stack.data_dir)
     assert [each.name for each in states] == PROGRAMS
     assert all(each.is_running and each.pid for each in states), states
+
+
+def test_dagsters_programs_stand_back_for_the_others(stack: Stack) -> None:
+    base = psutil.Process().nice()
+    background = {"code_server", "worker", "daemon", "webserver"}
+    found = {name: psutil.Process(pid).nice() - base for name, pid in stack.pids().items()}
+    assert found == {name: int(name in background) for name in PROGRAMS}
 
 
 def test_every_route_reaches_its_server_as_its_role(stack: Stack) -> None:
