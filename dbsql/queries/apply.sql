@@ -2,12 +2,10 @@
 -- goes to the rollups. All in the warehouse, all in one transaction.
 
 -- name: look_at_batch_tables
--- Which text made the session's batch tables (none: no mark), whether this transaction or one that failed has left rows in them, and
--- whether the planner has statistics of them.
+-- Which text made the session's batch tables (none: no mark), and whether this transaction or one that failed has left rows in them.
 SELECT
     obj_description(t.stage, 'pg_class') AS mark,
-    coalesce(pg_relation_size(t.stage) > 0, FALSE) AS is_used,
-    coalesce((SELECT c.reltuples >= 0 FROM pg_class AS c WHERE c.oid = t.stage), FALSE) AS is_analyzed
+    coalesce(pg_relation_size(t.stage) > 0, FALSE) AS is_used
 FROM (SELECT to_regclass('pg_temp.stage_document')::oid AS stage) AS t;
 
 -- name: create_batch_tables

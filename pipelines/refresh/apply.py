@@ -27,8 +27,7 @@ _FACT_STATEMENTS = (
     ("fact_document", "update_documents"),
     ("fact_document", "insert_documents"),
 )
-# From so many documents or lines on, the planner is told how many there are.
-_FEW_DOCUMENTS = 300
+# From so many lines on, the planner is told how many there are.
 _ANALYZE_ROWS = 1_000
 
 
@@ -121,13 +120,13 @@ def stage_documents(
 
     # The replica looks for the next rows while the warehouse works on the ones before.
     with start("document") as rows:
-        _prepare_batch_tables(warehouse, is_small=len(documents) <= _FEW_DOCUMENTS)
+        _prepare_batch_tables(warehouse)
         feed(rows, warehouse, "apply.copy_stage_document")
     with start("line") as rows:
         warehouse.execute(query("apply.find_old_documents"))
         lines = feed(rows, warehouse, "apply.copy_stage_line")
     # For more than a few rows a bad guess of the planner's costs more than the look.
-    is_large = len(documents) > _FEW_DOCUMENTS or lines > _ANALYZE_ROWS
+    is_large = lines > _ANALYZE_ROWS
     with start("payment") as rows:
         if with_old:
             _run_all(warehouse, ["subtract_old_lines", "subtract_old_payments"])
@@ -154,14 +153,14 @@ def clear_batch_tables(connections: Connections) -> None:
     connections.warehouse.execute(query("apply.clear_batch_tables"))
 
 
-def _prepare_batch_tables(warehouse: Connection, *, is_small: bool) -> None:
+def _prepare_batch_tables(warehouse: Connection) -> None:
     """See that the session has empty batch tables of this version's making.
 
-    Behind a transaction pooler the session may be one that an older version has used. For a small batch, tables whose statistics are of
-    a large one are made anew: plans for many rows would read whole fact tables.
+    Behind a transaction pooler the session may be one that an older version has used. Statistics that a large batch left do a small
+    one no harm: the planner takes the number of rows from the tables' present size.
     """
     row = warehouse.execute(query("apply.look_at_batch_tables")).fetchone()
-    if row is None or row["mark"] != _batch_mark() or (is_small and row["is_analyzed"]):
+    if row is None or row["mark"] != _batch_mark():
         _run_all(warehouse, ["drop_batch_tables", "create_batch_tables"])
         mark = sql.SQL("COMMENT ON TABLE pg_temp.stage_document IS {}").format(sql.Literal(_batch_mark()))
         warehouse.execute(mark)
