@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         5.0,
         ge=0,
-        le=3600,
+        le=3000,
         description="how long a refresh run of Dagster keeps looking for new changes before it ends; sensor ticks are 5 s "
         "apart, so this long a run bridges them",
     )

@@ -19,11 +19,7 @@ _RUNNING = dg.DefaultScheduleStatus.RUNNING
 )
 def refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask the job store for a refresh, so that triggers coalesce; Dagster itself where the job store does not take it."""
-    job_id = submit_refresh(
-        subject="schedule",
-        drain_s=load_settings().drain_seconds,
-        is_draining=lambda: is_draining(context.instance),
-    )
+    job_id = submit_refresh(subject="schedule", is_draining=lambda: is_draining(context.instance))
     return dg.RunRequest() if job_id is None else dg.SkipReason(f"asked for as job {job_id}")
 
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from connect import load_settings
 from dbsql import query
 from pipelines.assets.failures import failures_explained
 from pipelines.assets.observe import observe_assets
@@ -173,7 +172,6 @@ def refresh_sensor(
             return is_draining(context.instance)
 
         def submit() -> str | None:
-            drain_s = load_settings().drain_seconds
-            return submit_refresh(subject="sensor", drain_s=drain_s, is_draining=draining)
+            return submit_refresh(subject="sensor", is_draining=draining)
 
         return tick(connections, Cursor.parse(context.cursor), is_draining=draining, submit=submit)

@@ -21,7 +21,7 @@ _PRIORITY = 5
 _KEY = "system"
 
 
-def submit_refresh(*, subject: str, drain_s: float, is_draining: Callable[[], bool]) -> str | None:
+def submit_refresh(*, subject: str, is_draining: Callable[[], bool]) -> str | None:
     """Ask the job store for a refresh; give the job's id, None where Dagster has to be asked directly.
 
     The main job must not depend on Redis: no job store, one that does not answer, or one whose jobs nobody takes counts as
@@ -29,7 +29,6 @@ def submit_refresh(*, subject: str, drain_s: float, is_draining: Callable[[], bo
 
     Args:
         subject: who asks, for the record.
-        drain_s: how long the refresh goes on looking for changes, in seconds.
         is_draining: whether a run that applies everything pending is queued or started: a job may well wait for that.
     """
     settings = load_settings()
@@ -38,7 +37,8 @@ def submit_refresh(*, subject: str, drain_s: float, is_draining: Callable[[], bo
     submission = kind_named("refresh_sales_summary").submission(
         tenant=SYSTEM_TENANT,
         subject=subject,
-        params={"drain_seconds": drain_s},
+        # As long as the setting says, which may be longer than who asks over HTTP may wish.
+        params={"drain_seconds": None},
         priority=_PRIORITY,
         coalesce_key=_KEY,
     )

@@ -17,13 +17,17 @@ from ratelimit_service.jobs import Deadlines
     coalesces=True,
     # One writer of the facts at a time. What is asked for meanwhile waits here, where it still can be joined.
     most_at_a_time=1,
+    # The setting lets a run drain for 50 minutes.
     deadlines=Deadlines(start_s=300, run_s=3500),
 )
 class RefreshSalesSummary(Parameters):
     """Applies every change of the sales that is pending to facts and rollups."""
 
-    drain_seconds: float = Field(
-        0, ge=0, le=60, description="go on looking for new changes this long before it ends, in seconds"
+    drain_seconds: float | None = Field(
+        0,
+        ge=0,
+        le=60,
+        description="go on looking for new changes this long before it ends, in seconds; null: SALESPULSE_DRAIN_SECONDS",
     )
 
     def op_config(self, tenant: str) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import dagster as dg
 import pytest
 import redis
 
+from connect import load_settings
 from pipelines.bridge.submit import submit_refresh
+from pipelines.kinds import kind_named
 from pipelines.schedules import refresh_schedule
 from ratelimit_service.jobs import Caps, JobStore
 from tests.ratelimit import redis_servers
@@ -23,7 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis_se
 
 
 def ask(*, draining: bool = False) -> str | None:
-    return submit_refresh(subject="test", drain_s=1.0, is_draining=lambda: draining)
+    return submit_refresh(subject="test", is_draining=lambda: draining)
 
 
 def test_triggers_join_until_the_job_is_claimed(server: redis_servers.Server) -> None:
@@ -36,8 +38,20 @@ def test_triggers_join_until_the_job_is_claimed(server: redis_servers.Server) ->
     assert len(follow_up) == 1
     assert follow_up.isdisjoint(first)
     (job,) = [job for job in store.list("").jobs if job.id in follow_up]
-    assert (job.joined, job.params, job.priority) == (19, {"drain_seconds": 1.0}, 5)
+    assert (job.joined, job.params, job.priority) == (19, {"drain_seconds": None}, 5)
     store.close()
+
+
+def test_a_run_may_drain_for_as_long_as_the_setting_says(
+    server: redis_servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever who asks over HTTP may wish: otherwise no refresh would be asked for at all."""
+    monkeypatch.setenv("SALESPULSE_DRAIN_SECONDS", "3000")
+    assert ask() is not None
+    kind = kind_named("refresh_sales_summary")
+    (job,) = JobStore(redis.Redis(port=server.port)).list("").jobs
+    assert kind.params.model_validate(job.params).op_config("") == {"drain_seconds": None}
+    assert kind.deadlines.run_s > load_settings().drain_seconds
 
 
 def test_a_job_that_nobody_takes_is_not_relied_on(
