@@ -123,7 +123,7 @@ class Installation:
 
     def _watched(self, server: PostgresServer) -> Plain:
         # An installation may outlive a server that a test of another file has killed meanwhile.
-        if server not in self._watch or not _answers(self._watch[server]):
+        if server not in self._watch or not answers(self._watch[server]):
             self._watch[server] = self.admin(server=server)
         return self._watch[server]
 
@@ -138,7 +138,8 @@ class Installation:
         return connection
 
 
-def _answers(connection: Plain) -> bool:
+def answers(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the connection's server is still the one that it was opened to."""
     try:
         connection.execute("SELECT 1")
     except psycopg.OperationalError:

@@ -15,7 +15,7 @@ from retail_app.synthetic import generate
 from tests.dashboard.browsing import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
 from tests.ratelimit import redis_servers
-from tests.warehouse import Installation, Template, clone, discard
+from tests.warehouse import Installation, Template, answers, clone, discard
 
 LAST_DAY = date(2025, 6, 30)
 EMPTY_TENANT = "tenant-without-sales"
@@ -59,6 +59,10 @@ class Shop:
     def refresh(self) -> RefreshResult:
         """Apply what changed, and wait until the standby shows it."""
         self.installation.wait_for_replay()
+        made = self._connections
+        # The shop may outlive a server that a test of another file has killed meanwhile.
+        if not all(answers(connection) for connection in (made.replica, made.warehouse, made.primary) if connection):
+            self._connections = self.installation.connections()
         result = refresh(self._connections, self.installation.options())
         self.installation.wait_for_replay()
         return result
