@@ -119,7 +119,7 @@ class AnswerCache:
         return await asyncio.shield(flight)
 
     def tell(self, changed: Mapping[int, datetime]) -> None:
-        """Say that tenants' figures have changed: their answers are renewed, those first that were asked for lately.
+        """Say that tenants' figures have changed: those of their answers that were asked for lately are renewed.
 
         Args:
             changed: tenant to version.
@@ -135,12 +135,16 @@ class AnswerCache:
                     self._want(key)
 
     async def renew(self) -> None:
-        """Make anew what is outdated, one after the other, until cancelled; so that it takes turns with whoever asks."""
+        """Make anew what is outdated, one after the other, until cancelled; so that it takes turns with whoever asks.
+
+        Several may run at once.
+        """
         while True:
-            await self._is_wanted.wait()
-            key, _ = self._wanted.popitem(last=False)
-            if not self._wanted:
+            # Asked anew after each wait: all who wait are woken, and there may be one thing to do.
+            while not self._wanted:
                 self._is_wanted.clear()
+                await self._is_wanted.wait()
+            key, _ = self._wanted.popitem(last=False)
             kept = self._answers.get(key)
             if kept is None or (kept.outdated_at is None and self._clock() < kept.until):
                 continue

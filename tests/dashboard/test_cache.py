@@ -223,6 +223,17 @@ async def test_an_answer_is_renewed_before_anybody_asks_again(renewed: Renewed) 
     assert renewed.old.calls == 2, "made as it was when it was last asked for"
 
 
+async def test_several_renewers_share_the_work(renewed: Renewed) -> None:
+    others = [asyncio.create_task(renewed.cache.renew()) for _ in range(2)]
+    await renewed.settle()
+    renewed.cache.tell({1: T1})
+    await renewed.settle()
+    assert renewed.old.calls == 2
+    assert not any(task.done() for task in (renewed.renewing, *others))
+    for task in others:
+        task.cancel()
+
+
 async def test_what_nobody_asks_for_any_more_is_not_renewed(renewed: Renewed) -> None:
     renewed.now = KEEP_S - 1
     renewed.cache.tell({1: T1})
