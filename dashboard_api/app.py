@@ -30,7 +30,8 @@ from dashboard_api.versions import VersionWatch
 from ratelimit_service.http import RateLimitMiddleware
 
 _OTHER_READERS = 2
-_RENEWERS = 2
+# While a thousand ask, each round trip to the database lasts as long as answering all who are ready: few at a time would not keep up.
+_RENEWERS = 8
 # Of the memory for answers: what they are made of takes less, and is needed for a shorter time.
 _READINGS_SHARE = 0.25
 _DESCRIPTION = """
@@ -135,7 +136,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.watch.look()
         if services.watch.refusal is not None:
             raise services.watch.refusal
-        # One that waits for the database beside one that makes an answer of what came.
         renewing = (services.cache.renew() for _ in range(_RENEWERS))
         tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
         try:
