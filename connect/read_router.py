@@ -191,9 +191,11 @@ class ReadRouter(RouterBase):
             if step.wants_position:
                 asked = await connection.execute(query("connect.position"))
                 await connection.execute(CHAIN)
-                position = await asked.fetchone()
-            entered = await (await connection.execute(statement, scope.parameters())).fetchone()
-        return glimpse(at, entered, position)
+            entering_it = await connection.execute(statement, scope.parameters())
+        # Fetched after the pipeline's end, which waits for all of it: within, each would be waited for by itself.
+        if step.wants_position:
+            position = await asked.fetchone()
+        return glimpse(at, await entering_it.fetchone(), position)
 
     def _looked_at(self, server: Server) -> None:
         if self._loop is not None and not self._loop.is_closed():
