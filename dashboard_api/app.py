@@ -31,6 +31,7 @@ from ratelimit_service.http import RateLimitMiddleware
 
 _OTHER_READERS = 2
 # While a thousand ask, each round trip to the database lasts as long as answering all who are ready: few at a time would not keep up.
+# More than can be read at a time would only stand in the way of who asks.
 _RENEWERS = 8
 # Of the memory for answers: what they are made of takes less, and is needed for a shorter time.
 _READINGS_SHARE = 0.25
@@ -136,7 +137,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.watch.look()
         if services.watch.refusal is not None:
             raise services.watch.refusal
-        renewing = (services.cache.renew() for _ in range(_RENEWERS))
+        renewing = (services.cache.renew() for _ in range(min(_RENEWERS, _readers(services.settings))))
         tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
         try:
             async with services.jobs.running():
