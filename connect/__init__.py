@@ -11,7 +11,7 @@ Used by the pipelines and by the HTTP face alike; knows nothing of either.
 """
 
 from connect.errors import NoFreshServerError, SalespulseError, SettingsError, TokenError, UnavailableError
-from connect.read import Read
+from connect.read import Read, Statement
 from connect.read_router import ReadRouter
 from connect.router_base import RouterState
 from connect.settings import Settings, load_settings
@@ -27,6 +27,7 @@ __all__ = [
     "SalespulseError",
     "Settings",
     "SettingsError",
+    "Statement",
     "SyncReadRouter",
     "TokenError",
     "UnavailableError",

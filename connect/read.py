@@ -1,7 +1,8 @@
 """One read: what the caller gets, and the statements that begin it, shared by both routers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, LiteralString, TypeVar
+from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
 
 from connect.positions import parse_lsn
 from connect.read_plan import Found
@@ -17,6 +18,13 @@ BEGIN: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The same session of a pooler, a new snapshot.
 CHAIN: LiteralString = "COMMIT AND CHAIN"
 COMMIT: LiteralString = "COMMIT"
+
+
+class Statement(NamedTuple):
+    """A statement of `dbsql` and its parameters by name."""
+
+    text: LiteralString
+    parameters: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,10 @@ class Scope:
         }
 
 
-def entering(*, has_heartbeat: bool) -> LiteralString:
+def entering(scope: Scope, *, has_heartbeat: bool) -> Statement:
     """Give the first statement of a read."""
-    return query("connect.enter_read" if has_heartbeat else "connect.enter_read_without_heartbeat")
+    name = "connect.enter_read" if has_heartbeat else "connect.enter_read_without_heartbeat"
+    return Statement(query(name), scope.parameters())
 
 
 def glimpse(at: float, entered: Row | None, position: Row | None) -> Glimpse:

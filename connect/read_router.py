@@ -7,14 +7,14 @@ async with router, router.read_only(max_staleness_s=2.0, tenant_key=7) as read:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import NamedTuple, Self, TypeAlias, TypeVar
 
 import psycopg
 
 from connect.async_pool import AsyncServerPool
 from connect.errors import NoFreshServerError, UnavailableError
-from connect.read import BEGIN, CHAIN, COMMIT, Read, Scope, entering, glimpse
+from connect.read import BEGIN, CHAIN, COMMIT, Read, Scope, Statement, entering, glimpse
 from connect.read_plan import Answer, Enter, Found, Pause, ReadRequest, plan_read
 from connect.replica_guard import GuardLimits
 from connect.retrying import is_worth_retrying
@@ -26,6 +26,19 @@ from connect.settings import Settings
 from dbsql import query
 
 Result = TypeVar("Result")
+Rows: TypeAlias = list[list[Row]]
+
+
+class _Taken(NamedTuple):
+    """A connection that a read has begun on.
+
+    Attributes:
+        rows: of each statement that was sent along; their transaction has ended already.
+    """
+
+    pool: AsyncServerPool
+    connection: AsyncConnection
+    rows: Rows
 
 
 class ReadRouter(RouterBase):
@@ -93,14 +106,14 @@ class ReadRouter(RouterBase):
             TokenError: the token is not one.
         """
         request = self._request(max_staleness_s, token, allow_stale=allow_stale)
-        pool, connection, found = await self._find(request, self._scope(tenant_key))
+        taken, found = await self._find(request, self._scope(tenant_key))
         try:
-            yield Read.of(connection, found)
+            yield Read.of(taken.connection, found)
             # What was read is read: that the connection broke afterwards takes nothing from it.
             with contextlib.suppress(psycopg.OperationalError):
-                await connection.execute(COMMIT)
+                await taken.connection.execute(COMMIT)
         finally:
-            await pool.release(connection)
+            await taken.pool.release(taken.connection)
 
     async def run(
         self,
@@ -126,40 +139,74 @@ class ReadRouter(RouterBase):
                     raise
         raise AssertionError("the second try returns or raises")
 
+    async def ask(
+        self,
+        statements: Sequence[Statement],
+        *,
+        max_staleness_s: float | None = None,
+        token: str | None = None,
+        tenant_key: int | None = None,
+        allow_stale: bool = True,
+    ) -> Rows:
+        """Run statements in one read-only transaction, and give the rows of each.
+
+        All of it is one message to the server and one answer, where a `read_only` block has to wait for the server three times and
+        more; in an event loop that is full each time costs a whole turn of it. Parameters are put into the text by psycopg's own
+        quoting (`AsyncClientCursor`). Whether the server was fresh enough is judged as in `read_only`, before anything is given.
+        Tried once more, as by `run`.
+
+        Raises:
+            NoFreshServerError: see `read_only`.
+            psycopg.Error: what a statement raised, twice or not worth trying again.
+        """
+        request = self._request(max_staleness_s, token, allow_stale=allow_stale)
+        for is_last in (False, True):
+            try:
+                taken, _ = await self._find(request, self._scope(tenant_key), statements)
+            except psycopg.Error as error:
+                if is_last or not is_worth_retrying(error):
+                    raise
+            else:
+                await taken.pool.release(taken.connection)
+                return taken.rows
+        raise AssertionError("the second try returns or raises")
+
     def state(self) -> RouterState:
         """Describe servers, pools, budget and reads so far."""
         return self._state({name: pool.state() for name, pool in self._pools.items()})
 
-    async def _find(self, request: ReadRequest, scope: Scope) -> tuple[AsyncServerPool, AsyncConnection, Found]:
+    async def _find(
+        self, request: ReadRequest, scope: Scope, statements: Sequence[Statement] = ()
+    ) -> tuple[_Taken, Found]:
         plan = plan_read(self.guard, self.budget, request, self._clock)
-        taken: tuple[AsyncServerPool, AsyncConnection] | None = None
+        taken: _Taken | None = None
         answer: Answer = None
         try:
             while True:
                 step = plan.send(answer)
                 if taken is not None:
-                    await taken[0].release(taken[1])
+                    await taken.pool.release(taken.connection)
                     taken = None
                 if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
                     answer = None
                 else:
-                    answer, taken = await self._try(step, scope)
+                    answer, taken = await self._try(step, scope, statements)
         except StopIteration as end:
             found: Found = end.value
             if taken is None:
                 raise AssertionError("a plan ends with a connection taken") from None
             self._count(found)
-            return *taken, found
+            return taken, found
         except NoFreshServerError:
             if taken is not None:
-                await taken[0].release(taken[1])
+                await taken.pool.release(taken.connection)
             self._count(None)
             raise
 
     async def _try(
-        self, step: Enter, scope: Scope
-    ) -> tuple[Glimpse | Exception, tuple[AsyncServerPool, AsyncConnection] | None]:
+        self, step: Enter, scope: Scope, statements: Sequence[Statement]
+    ) -> tuple[Glimpse | Exception, _Taken | None]:
         pool = self._pools[step.server.name]
         for is_last in (False, True):
             try:
@@ -167,8 +214,11 @@ class ReadRouter(RouterBase):
             except (psycopg.OperationalError, UnavailableError) as error:
                 return error, None
             try:
-                seen = await self._enter(connection, step, scope)
+                seen, rows = await self._enter(connection, step, scope, statements)
             except psycopg.OperationalError as error:
+                if _is_of_a_statement(error, statements):
+                    await pool.release(connection)
+                    raise
                 if is_last or not is_worth_retrying(error) or not self.guard.is_reachable(step.server):
                     await pool.release(connection)
                     return error, None
@@ -178,24 +228,23 @@ class ReadRouter(RouterBase):
                 raise
             else:
                 pool.entered(connection)
-                return seen, (pool, connection)
+                return seen, _Taken(pool, connection, rows)
         raise AssertionError("the second try returns")
 
-    async def _enter(self, connection: AsyncConnection, step: Enter, scope: Scope) -> Glimpse:
-        position: Row | None = None
-        statement = entering(has_heartbeat=self.guard.has_heartbeat(step.server))
+    async def _enter(
+        self, connection: AsyncConnection, step: Enter, scope: Scope, statements: Sequence[Statement]
+    ) -> tuple[Glimpse, Rows]:
+        looking = [Statement(query("connect.position")), Statement(CHAIN)] if step.wants_position else []
+        script = [Statement(BEGIN), *looking, entering(scope, has_heartbeat=self.guard.has_heartbeat(step.server))]
+        place = len(script)
+        if statements:
+            script += [*statements, Statement(COMMIT)]
+        cursor = psycopg.AsyncClientCursor(connection)
         at = self._clock()
-        # Together: a round trip less for each read.
-        async with connection.pipeline():
-            await connection.execute(BEGIN)
-            if step.wants_position:
-                asked = await connection.execute(query("connect.position"))
-                await connection.execute(CHAIN)
-            entering_it = await connection.execute(statement, scope.parameters())
-        # Fetched after the pipeline's end, which waits for all of it: within, each would be waited for by itself.
-        if step.wants_position:
-            position = await asked.fetchone()
-        return glimpse(at, await entering_it.fetchone(), position)
+        await cursor.execute(";\n".join(cursor.mogrify(*statement) for statement in script).encode(), prepare=False)
+        rows = [await found.fetchall() if found.description else [] async for found in cursor.results()]
+        position = rows[1][0] if step.wants_position else None
+        return glimpse(at, rows[place - 1][0], position), rows[place : place + len(statements)]
 
     def _looked_at(self, server: Server) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -214,3 +263,8 @@ class ReadRouter(RouterBase):
         await pool.renew()
         self.guard.cleaned(server)
         del self._cleaning[server.name]
+
+
+def _is_of_a_statement(error: psycopg.OperationalError, statements: Sequence[Statement]) -> bool:
+    """Whether a statement that was sent along took too long: another server would take as long."""
+    return bool(statements) and isinstance(error, psycopg.errors.QueryCanceled)

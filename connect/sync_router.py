@@ -159,8 +159,8 @@ class SyncReadRouter(RouterBase):
             position = connection.execute(query("connect.position")).fetchone()
             connection.execute(CHAIN)
         at = self._clock()
-        statement = entering(has_heartbeat=self.guard.has_heartbeat(step.server))
-        return glimpse(at, connection.execute(statement, scope.parameters()).fetchone(), position)
+        statement = entering(scope, has_heartbeat=self.guard.has_heartbeat(step.server))
+        return glimpse(at, connection.execute(*statement).fetchone(), position)
 
     def _looked_at(self, server: Server) -> None:
         pool = self._pools[server.name]

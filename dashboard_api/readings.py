@@ -1,27 +1,30 @@
 """What was read of a tenant's rollups lately, so that several reports over the same dates are made of one reading.
 
-A tenant's users look at the same dates with different reports: after a change each report has to be made anew, but only what no
-other one has read already is read.
+A tenant's users look at the same dates with different reports. After a change each report has to be made anew, but the first of them reads
+for the others as well: all that was used of the figures before the change.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from dashboard_api.filters import Filter
-from dashboard_api.reports import Figures, Report
+from dashboard_api.reports import Figures, Part, Report
+from dashboard_api.reports.reading import without_parts
 from dashboard_api.reports.report import FilterT
 
 # An answer made of a reading is kept longer than that once more, see `KEEP_S` of the answers.
 READING_KEEP_S = 20.0
 # The tenant comes first, always, and is the verified caller's.
 _Key: TypeAlias = tuple[int, object]
-# Gives new figures of what is asked, with the parts of the given ones where they are of the same state.
-ReadFigures: TypeAlias = Callable[[Figures | None], Awaitable[Figures]]
+# Gives figures with the report's parts and some more. The first argument is what was read before, whose parts need not be read again where
+# the state is the same; the second says which parts others will ask for.
+ReadFigures: TypeAlias = Callable[[Figures | None, Sequence[Part]], Awaitable[Figures]]
 
 
 class Readings:
@@ -60,18 +63,19 @@ class Readings:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             kept = self._kept.get(key)
-            if kept is not None and (kept.figures.changed_at < version or self._clock() >= kept.until):
-                self._forget(key)
-                kept = None
-            if kept is not None:
-                self._kept.move_to_end(key)
-                if all(part in kept.figures.texts for part in report.parts(kept.figures.period, asked)):
-                    return kept.figures
-            began = self._clock()
-            figures = await read(None if kept is None else kept.figures)
-            is_same = kept is not None and kept.figures.identity == figures.identity
-            self._keep(key, _Kept(figures, kept.until if kept is not None and is_same else began + READING_KEEP_S))
-            return figures
+            now = self._clock()
+            is_current = kept is not None and kept.figures.changed_at >= version and now < kept.until
+            if kept is None:
+                kept = _Kept(await read(None, ()), now + READING_KEEP_S)
+            elif not is_current:
+                kept = _Kept(await read(without_parts(kept.figures), tuple(kept.used)), now + READING_KEEP_S)
+            elif any(part not in kept.figures.texts for part in report.parts(kept.figures.period, asked)):
+                figures = await read(kept.figures, ())
+                is_same = kept.figures.identity == figures.identity
+                kept = _Kept(figures, kept.until if is_same else now + READING_KEEP_S, kept.used)
+            kept.used.update(report.parts(kept.figures.period, asked))
+            self._keep(key, kept)
+            return kept.figures
 
     def _keep(self, key: _Key, kept: "_Kept") -> None:
         self._forget(key)
@@ -88,11 +92,13 @@ class Readings:
             self._bytes -= kept.figures.size_bytes
 
 
-class _Kept(NamedTuple):
-    """Figures, which nothing changes while they are kept."""
+@dataclass(slots=True)
+class _Kept:
+    """Figures, which nothing changes while they are kept, and which of their parts somebody asked for."""
 
     figures: Figures
     until: float
+    used: set[Part] = field(default_factory=set)
 
 
 def _scope(asked: Filter) -> object:

@@ -1,6 +1,7 @@
 """What every request handler needs, made once per app."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connect import ReadRouter, Settings
-from connect.routes import AsyncConnection
 from dashboard_api.answers import Answer, render_csv, render_json
 from dashboard_api.auth import Authenticator, Caller
 from dashboard_api.cache import AnswerCache
@@ -19,7 +19,8 @@ from dashboard_api.filters import Format
 from dashboard_api.jobs.face import JobFace
 from dashboard_api.metrics import Metrics
 from dashboard_api.readings import Readings
-from dashboard_api.reports import Figures, Report, open_figures
+from dashboard_api.reports import Figures, Part, Report
+from dashboard_api.reports.reading import read_figures
 from dashboard_api.reports.report import FilterT
 from dashboard_api.throttle import Throttle
 from dashboard_api.turns import Turns
@@ -85,11 +86,15 @@ class Services:
     ) -> Answer:
         started = time.perf_counter()
 
-        async def read(kept: Figures | None) -> Figures:
+        async def read(kept: Figures | None, also: Sequence[Part]) -> Figures:
             async with self.turns.turn(tenant_key):
                 self.metrics.report_reads.labels(report.name).inc()
-                return await self.router.run(
-                    lambda opened: _read(opened.connection, tenant_key, report, asked, kept), tenant_key=tenant_key
+                return await read_figures(
+                    lambda statements: self.router.ask(statements, tenant_key=tenant_key),
+                    tenant_key,
+                    asked,
+                    lambda period: (*report.parts(period, asked), *also),
+                    kept,
                 )
 
         figures = await self.readings.get(tenant_key, version, report, asked, read)
@@ -99,18 +104,6 @@ class Services:
         )
         self.metrics.query_seconds.labels(report.name).observe(time.perf_counter() - started)
         return Answer(report.name, content, answer_format, as_of=figures.as_of, changed_at=figures.changed_at)
-
-
-async def _read(
-    connection: AsyncConnection, tenant_key: int, report: Report[FilterT], asked: FilterT, kept: Figures | None
-) -> Figures:
-    """Read what the report is made of, and what was kept of the same state is not read again."""
-    figures = await open_figures(connection, tenant_key, asked)
-    if kept is not None and kept.identity == figures.identity:
-        figures.texts.update(kept.texts)
-    parts = report.parts(figures.period, asked)
-    await figures.read(connection, [part for part in parts if part not in figures.texts])
-    return figures
 
 
 def _wanted_format(request: Request) -> Format:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -15,9 +15,10 @@ from benchmarks.api.on_demand import DASHBOARD, RETURNS, SALES, SUMMARY
 from benchmarks.refresh.dataset import DAYS, LAST_DAY, LINES_PER_SALE, SEED, size_label
 from benchmarks.refresh.environment import Environment, environment, running_pair
 from benchmarks.report import Report, figure
+from connect import Statement
 from dashboard_api.filters import Filter
 from dashboard_api.period import Period
-from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, open_figures
+from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, opened, opening
 from dashboard_api.reports import Report as Shown
 from pipelines.refresh import refresh
 from retail_app.synthetic import generate
@@ -102,8 +103,12 @@ async def _from_rollups(connection: _Connection, tenant_key: int, shown: Shown[F
 
 
 async def _document(connection: _Connection, tenant_key: int, shown: Shown[Filter], asked: Filter) -> dict[str, Any]:
-    figures = await open_figures(connection, tenant_key, asked)
-    await figures.read(connection, list(shown.parts(figures.period, asked)))
+    async def ask(statement: Statement) -> list[dict[str, Any]]:
+        return await (await connection.execute(*statement)).fetchall()
+
+    figures = opened(tenant_key, asked, await ask(opening(tenant_key, asked)))
+    parts = shown.parts(figures.period, asked)
+    figures.take(parts, [await ask(statement) for statement in figures.statements(parts)])
     return shown.build(figures, asked)
 
 
@@ -121,11 +126,11 @@ class _Explained:
         self._connection = connection
         self.ms = 0.0
 
-    async def execute(self, statement: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[dict[str, Any]]:
+    async def execute(self, statement: str, parameters: Mapping[str, Any]) -> psycopg.AsyncCursor[dict[str, Any]]:
         await self.explain(statement, parameters)
         return await self._connection.execute(statement.encode(), parameters)
 
-    async def explain(self, statement: str, parameters: dict[str, Any]) -> None:
+    async def explain(self, statement: str, parameters: Mapping[str, Any]) -> None:
         explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"
         row = await (await self._connection.execute(explain.encode(), parameters)).fetchone()
         assert row is not None

@@ -1,6 +1,7 @@
 """Put a crowd of connections on the API with wrk, and watch what that costs whom."""
 
 import json
+import resource
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ _SCRIPT = Path(__file__).with_name("users.lua")
 _WATCH_EVERY_S = 0.5
 # An overloaded API works off its queue before it answers.
 _PATIENCE_S = 120
+_OUTCOMES = ("hit", "renewing", "joined", "miss")
 _PROGRAMS = ("dashboard", "redis", "pgbouncer_dashboard", "postgres_primary", "postgres_standby", "worker")
 
 
@@ -29,7 +31,7 @@ class Load:
         answered: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
         cpu: of each program with its children, in cores.
         server_connections: the most that PostgreSQL had at a time, by server; and the bound, 80 % of `max_connections`.
-        lookups: answers by where they came from: `hit`, `joined`, `miss`; and `read`: those for which the database was asked.
+        lookups: answers by where they came from, as the API counts them; and `read`: those for which the database was asked.
         database_ms: time that the standby spent in statements, of whoever they were.
         refused: connections that the kernel turned away, or that waited in vain in a full queue.
     """
@@ -65,7 +67,7 @@ class Load:
 
     @property
     def _looked_up(self) -> float:
-        return max(1.0, sum(self.lookups[name] for name in ("hit", "joined", "miss")))
+        return max(1.0, sum(self.lookups[name] for name in _OUTCOMES))
 
     def ms(self, name: str) -> float:
         """One of wrk's latencies, such as `p95`."""
@@ -87,14 +89,14 @@ def run_load(scene: Scene, *, seconds: float, think_ms: int) -> Load:
     watch = _Watch(scene)
     refused, lookups, busy_ms = _refused(), _lookups(scene), _active_ms(scene)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
-        watch.start(wrk.pid)
+        watch.start()
         output = wrk.stdout.read() if wrk.stdout else ""
     watch.stop()
     found = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
     if wrk.returncode or found is None:
         raise RuntimeError(f"wrk failed: {output[-2000:]}")
     load = Load(json.loads(found.removeprefix("JSON ")))
-    load.cpu = watch.cpu()
+    load.cpu = watch.cpu
     load.server_connections, load.connection_bound = watch.connections, watch.bound
     load.lookups = {name: count - lookups[name] for name, count in _lookups(scene).items()}
     load.database_ms = _active_ms(scene) - busy_ms
@@ -103,36 +105,37 @@ def run_load(scene: Scene, *, seconds: float, think_ms: int) -> Load:
 
 
 class _Watch:
-    """Looks at processes and connections while wrk runs."""
+    """Looks at connections while wrk runs, and at processes before and after: looking costs the machine's time as well."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._before: dict[str, float] = {}
-        self._after: dict[str, float] = {}
-        self._wrk = psutil.Process()
         self._began = 0.0
-        self._seconds = 0.0
+        self.cpu: dict[str, float] = {}
         self.connections: dict[str, int] = {}
         self.bound = 0
 
-    def start(self, wrk: int) -> None:
-        self._wrk = psutil.Process(wrk)
-        self._began = time.monotonic()
-        self._before = {name: _cpu_s(self._scene.process(name)) for name in _PROGRAMS}
+    def start(self) -> None:
+        self._before, self._began = self._used(), time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
+        """Call it when wrk has ended."""
+        seconds = time.monotonic() - self._began
+        self.cpu = {name: (used - self._before[name]) / seconds for name, used in self._used().items()}
         self._stop.set()
         self._thread.join()
 
-    def cpu(self) -> dict[str, float]:
-        return {name: (used - self._before.get(name, 0.0)) / self._seconds for name, used in self._after.items()}
+    def _used(self) -> dict[str, float]:
+        used = {name: _cpu_s(self._scene.process(name)) for name in _PROGRAMS}
+        # Of this process's children only wrk ends meanwhile.
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {**used, "wrk": ended.ru_utime + ended.ru_stime}
 
     def _run(self) -> None:
         settings = self._scene.settings
-        programs = {name: self._scene.process(name) for name in _PROGRAMS}
         with (
             psycopg.connect(settings.url("admin_url"), autocommit=True) as primary,
             psycopg.connect(settings.url("replica_direct_url"), autocommit=True) as standby,
@@ -142,12 +145,6 @@ class _Watch:
             while not self._stop.wait(_WATCH_EVERY_S):
                 for name, connection in (("primary", primary), ("standby", standby)):
                     self.connections[name] = max(self.connections.get(name, 0), _sessions(connection))
-                after = {name: _cpu_s(process) for name, process in programs.items()}
-                try:
-                    after["wrk"] = _cpu_s(self._wrk)
-                except psutil.NoSuchProcess:
-                    break
-                self._after, self._seconds = after, time.monotonic() - self._began
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -175,7 +172,7 @@ def _active_ms(scene: Scene) -> float:
 
 
 def _lookups(scene: Scene) -> dict[str, float]:
-    found = {"hit": 0.0, "joined": 0.0, "miss": 0.0, "read": 0.0}
+    found = dict.fromkeys((*_OUTCOMES, "read"), 0.0)
     for line in httpx.get(f"{scene.url}/metrics", timeout=_PATIENCE_S).text.splitlines():
         if line.startswith("salespulse_answer_cache_lookups_total{"):
             found[line.split('"')[1]] = float(line.rpartition(" ")[2])

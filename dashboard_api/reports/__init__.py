@@ -1,7 +1,7 @@
 """The reports: one value each, over the rollups alone."""
 
 from dashboard_api.reports.breakdowns import HEATMAP, PAYMENTS, PRODUCT_GROUPS
-from dashboard_api.reports.figures import Figures, Part, open_figures
+from dashboard_api.reports.figures import Figures, Part, opened, opening
 from dashboard_api.reports.overview import OVERVIEW
 from dashboard_api.reports.rankings import STORES, TOP_CUSTOMERS, TOP_PRODUCTS
 from dashboard_api.reports.report import Report
@@ -21,5 +21,6 @@ __all__ = [
     "Figures",
     "Part",
     "Report",
-    "open_figures",
+    "opened",
+    "opening",
 ]

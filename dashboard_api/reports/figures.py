@@ -1,13 +1,14 @@
 """The figures that a report is made of: read from the rollups in one transaction, kept as the text that came."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from psycopg import AsyncConnection
 
+from connect import Statement
 from dashboard_api.errors import NotReadyError, ParameterError, StoreNotFoundError
 from dashboard_api.filters import Filter
 from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, FIRST_DATE, Period
@@ -79,15 +80,28 @@ class Figures:
     @property
     def identity(self) -> tuple[object, ...]:
         """Figures that agree in this are of one state of the tenant, and may stand in one answer."""
-        return self.changed_at, self.period, self.store_keys, self.first_date, self.last_date, self.newest_date
+        return self.changed_at, self.first_date, self.last_date, *self.question
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """What statements ask for: those made for one of two figures that agree in this are those of the other."""
+        return self.period, self.store_keys, self.newest_date
+
+    def statements(self, parts: Sequence[Part]) -> list[Statement]:
+        """Give what reads parts; their rows go to `take`. One statement has one page, so there may be several."""
+        return [self._statement(page, parts) for page, parts in _by_page(parts).items()]
+
+    def take(self, parts: Sequence[Part], rows: Iterable[Sequence[Row]]) -> None:
+        """Keep what the statements of these parts gave."""
+        for (_, wanted), found in zip(_by_page(parts).items(), rows, strict=True):
+            texts = {row["part"]: row["figures"] for row in found}
+            self.texts.update((part, texts[part.name]) for part in wanted)
 
     def _value(self, part: Part) -> Any:
         text = self.texts[part]
         return None if text is None else orjson.loads(text)
 
-    async def read(self, connection: AsyncConnection[Row], parts: list[Part]) -> None:
-        """Read parts. All that are pages have to be of one kind: a statement has one `sort`."""
-        page = next((part for part in parts if part.limit), Part(""))
+    def _statement(self, page: "_Page", parts: Iterable[Part]) -> Statement:
         parameters = {
             "tenant_key": self.tenant_key,
             "store_keys": self.store_keys,
@@ -97,35 +111,63 @@ class Figures:
             "row_offset": page.offset,
             **self._dates,
         }
-        found = {row["part"]: row["figures"] for row in await _rows(connection, "figures", parameters)}
-        self.texts.update((part, found[part.name]) for part in parts)
+        return Statement(query("dashboard.figures"), parameters)
 
     @cached_property
     def _dates(self) -> dict[str, object]:
         return {**self.period.parameters(), **self.period.piece_parameters(self.newest_date)}
 
 
-async def open_figures(connection: AsyncConnection[Row], tenant_key: int, asked: Filter) -> Figures:
-    """Resolve what was asked, default dates and stores, in a transaction that shows this tenant's rows alone. Has no part yet.
+class _Page(NamedTuple):
+    sort: str = ""
+    limit: int = 0
+    offset: int = 0
+
+
+def _by_page(parts: Sequence[Part]) -> dict[_Page, list[Part]]:
+    """What is no page goes with any one."""
+    found: dict[_Page, list[Part]] = {}
+    others = []
+    for part in parts:
+        if part.limit:
+            found.setdefault(_Page(part.sort, part.limit, part.offset), []).append(part)
+        else:
+            others.append(part)
+    if others:
+        found.setdefault(next(iter(found), _Page()), []).extend(others)
+    return found
+
+
+def opening(tenant_key: int, asked: Filter) -> Statement:
+    """Give the first statement of a reading; its rows go to `opened`."""
+    return Statement(query("dashboard.opening"), {"tenant_key": tenant_key, "store_ids": list(asked.store)})
+
+
+def opened(tenant_key: int, asked: Filter, rows: Sequence[Row]) -> Figures:
+    """Resolve what was asked, default dates and stores. Has no part yet.
+
+    Args:
+        tenant_key: whose.
+        asked: which dates and stores.
+        rows: what `opening` gave, in a transaction that shows this tenant's rows alone.
 
     Raises:
         NotReadyError: nothing has been refreshed yet.
         StoreNotFoundError: the tenant has no store of that id.
         ParameterError: the one date that was given makes too long a period.
     """
-    rows = await _rows(connection, "opening", {"tenant_key": tenant_key, "store_ids": list(asked.store)})
     if not rows:
         raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
-    (opening,) = rows
+    (found,) = rows
     return Figures(
         tenant_key=tenant_key,
-        period=resolve_period(asked, opening["last_date"] or datetime.now(UTC).date()),
-        store_keys=_store_keys(asked.store, opening["store_keys"] or {}) if asked.store else None,
-        first_date=opening["first_date"],
-        last_date=opening["last_date"],
-        newest_date=opening["newest_date"],
-        as_of=opening["as_of"],
-        changed_at=opening["changed_at"] or EPOCH,
+        period=resolve_period(asked, found["last_date"] or datetime.now(UTC).date()),
+        store_keys=_store_keys(asked.store, found["store_keys"] or {}) if asked.store else None,
+        first_date=found["first_date"],
+        last_date=found["last_date"],
+        newest_date=found["newest_date"],
+        as_of=found["as_of"],
+        changed_at=found["changed_at"] or EPOCH,
     )
 
 
@@ -142,10 +184,6 @@ def resolve_period(asked: Filter, last_date: date) -> Period:
     if (to_date - from_date).days >= DAYS_MAX:
         raise ParameterError("from", f"a period is {DAYS_MAX:,} days at most; without `to` it goes to {to_date}")
     return Period(from_date, to_date)
-
-
-async def _rows(connection: AsyncConnection[Row], statement: str, parameters: dict[str, object]) -> list[Row]:
-    return await (await connection.execute(query(f"dashboard.{statement}"), parameters)).fetchall()
 
 
 def _store_keys(store_ids: tuple[str, ...], found: dict[str, int]) -> list[int]:

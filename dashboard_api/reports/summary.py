@@ -25,18 +25,18 @@ _NOTHING_TO_SHOW = {**dict.fromkeys(COUNTS, 0), **dict.fromkeys(AMOUNTS, plain(Z
 _CHANGES = ("sale_count", "units", "gross_amount", "refund_amount", "net_amount", "margin_amount", "unique_customers")
 
 
-TOTALS_PARTS = (SUMS, Part("customer_counts"))
+CUSTOMER_COUNTS = Part("customer_counts")
+TOTALS_PARTS = (SUMS, CUSTOMER_COUNTS)
 
 
-def totals(figures: Figures) -> dict[str, Any]:
-    """Give the totals of both periods and how they changed; made of `TOTALS_PARTS`.
+def totals(sums: dict[str, Any], customers: list[Row]) -> dict[str, Any]:
+    """Give the totals of both periods and how they changed; made of `SUMS` and `CUSTOMER_COUNTS`.
 
     Gross is what was charged before discounts; net is gross less discount less refunds; margin is net less cost. The average
     order value is (gross - discount) / sales, the return rate refunds / (gross - discount), the margin rate margin / net.
     """
-    found = (figures.members(SUMS)["totals"] or [], figures.rows(TOTALS_PARTS[1]))
-    sums, customers = ({row["is_current"]: row for row in rows} for rows in found)
-    current, previous = (_totals(sums.get(is_current), customers.get(is_current)) for is_current in (True, False))
+    sold, bought = ({row["is_current"]: row for row in rows} for rows in (sums["totals"] or [], customers))
+    current, previous = (_totals(sold.get(is_current), bought.get(is_current)) for is_current in (True, False))
     changes = {name: change(current[name], previous[name]) for name in _CHANGES}
     for name in ("average_order_value", "return_rate", "margin_rate"):
         both = current[name] is not None and previous[name] is not None
@@ -61,9 +61,10 @@ def _totals(sums: Row | None, customers: Row | None) -> dict[str, Any]:
 
 def _build(figures: Figures, asked: Filter) -> dict[str, Any]:
     del asked
-    found = {row["date"]: row for row in figures.members(SUMS)["days"] or []}
+    sums = figures.members(SUMS)
+    found = {row["date"]: row for row in sums["days"] or []}
     days = [found.get(day) or {"date": day, **_NOTHING_TO_SHOW} for day in map(str, figures.period.dates)]
-    return {**figures.scope(), **totals(figures), "days": days}
+    return {**figures.scope(), **totals(sums, figures.rows(CUSTOMER_COUNTS)), "days": days}
 
 
 SALES_SUMMARY = Report("sales-summary", "days", ("date", *_NOTHING), lambda *_: TOTALS_PARTS, _build)

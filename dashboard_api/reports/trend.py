@@ -38,23 +38,29 @@ def points_part(period: Period, granularity: Granularity) -> Part:
     return _HOURS
 
 
-def points(figures: Figures, granularity: Granularity) -> list[dict[str, Any]]:
-    """Give every point of the period, those without sales too, with the previous period's net and sales beside it.
+def points(period: Period, granularity: Granularity, rows: list[Row]) -> list[dict[str, Any]]:
+    """Give every point of the period, those without sales too, with the previous period's net and sales beside it; made of `point_rows`.
 
     A date of the previous period is counted at the date as many days later as the period is long, so that both have the same
     points.
     """
-    period = figures.period
     if granularity is Granularity.HOUR:
         hours = [f"T{hour:02}:00:00" for hour in range(24)]
         starts = {
             f"{day}{hour}": (f"{day}{hour}", f"{before}{hour}") for day, before in _dates(period) for hour in hours
         }
-        return _apart(starts, {f"{row['date']}{hours[row['hour']]}": row for row in figures.rows(_HOURS)})
-    days = {row["date"]: row for row in figures.members(SUMS)["days"] or []}
+        return _apart(starts, {f"{row['date']}{hours[row['hour']]}": row for row in rows})
+    days = {row["date"]: row for row in rows}
     if granularity is Granularity.DAY:
         return _apart({day: (day, before) for day, before in _dates(period)}, days)
     return _joined(period, days, _START_OF[granularity])
+
+
+def point_rows(figures: Figures, granularity: Granularity) -> list[Row]:
+    """Give what `points` is made of, of figures with `points_part`."""
+    if granularity is Granularity.HOUR:
+        return figures.rows(_HOURS)
+    return figures.members(SUMS)["days"] or []
 
 
 def suited(period: Period) -> Granularity:
@@ -109,7 +115,7 @@ def _build(figures: Figures, asked: TrendFilter) -> dict[str, Any]:
     return {
         **figures.scope(),
         "granularity": asked.granularity.value,
-        "points": points(figures, asked.granularity),
+        "points": points(figures.period, asked.granularity, point_rows(figures, asked.granularity)),
     }
 
 

@@ -1,6 +1,7 @@
 """Reports over the same dates are made of one reading, as long as it is of the state that is asked for."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from dashboard_api.filters import Filter, TrendFilter
 from dashboard_api.period import Period
 from dashboard_api.readings import READING_KEEP_S, Readings
-from dashboard_api.reports import HEATMAP, PAYMENTS, SALES_SUMMARY, TREND, Figures, Report
+from dashboard_api.reports import HEATMAP, PAYMENTS, SALES_SUMMARY, TREND, Figures, Part, Report
 from tests.dashboard.conftest import Shop
 from tests.dashboard.serving import Api, token_for
 
@@ -36,11 +37,11 @@ class Store:
     async def get(
         self, report: Report[Any], asked: Filter = JUNE, *, tenant_key: int = 1, known: datetime = T0
     ) -> Figures:
-        async def read(kept: Figures | None) -> Figures:
+        async def read(kept: Figures | None, also: Sequence[Part]) -> Figures:
             found = figures(self.version, tenant_key)
             if kept is not None and kept.identity == found.identity:
                 found.texts.update(kept.texts)
-            wanted = [part for part in report.parts(found.period, asked) if part not in found.texts]
+            wanted = [part for part in (*report.parts(found.period, asked), *also) if part not in found.texts]
             await asyncio.sleep(0)
             found.texts.update((part, f'"{self.version}"') for part in wanted)
             self.read.append({part.name for part in wanted})
@@ -73,6 +74,18 @@ async def test_a_change_makes_figures_old(store: Store) -> None:
     assert store.read == [{"payments"}, {"payments"}]
 
 
+async def test_after_a_change_what_others_will_ask_for_is_read_along(store: Store) -> None:
+    """What nobody asked for between two changes is not."""
+    await store.get(PAYMENTS)
+    await store.get(HEATMAP)
+    for number, asked in enumerate(([PAYMENTS, HEATMAP], [PAYMENTS], [PAYMENTS], [HEATMAP]), start=1):
+        store.version = T0 + timedelta(seconds=number)
+        for report in asked:
+            found = await store.get(report, known=store.version)
+            assert set(found.texts.values()) == {f'"{store.version}"'}
+    assert store.read[2:] == [{"payments", "cells"}, {"payments", "cells"}, {"payments"}, {"payments", "cells"}]
+
+
 async def test_figures_of_two_states_never_stand_together(store: Store) -> None:
     """The change is not known here yet, but the server that answers shows it."""
     await store.get(PAYMENTS)
@@ -101,7 +114,7 @@ async def test_figures_are_read_anew_after_a_while(store: Store) -> None:
     await store.get(HEATMAP)
     store.now = READING_KEEP_S + 1
     await store.get(PAYMENTS)
-    assert store.read == [{"payments"}, {"cells"}, {"payments"}]
+    assert store.read == [{"payments"}, {"cells"}, {"payments", "cells"}]
 
 
 async def test_memory_is_bounded_and_the_least_used_go_first() -> None:
