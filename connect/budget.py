@@ -87,7 +87,7 @@ def check_connection_budget(settings: Settings) -> list[ServerBudget]:
     wanted = demands(settings)
     with ThreadPoolExecutor(max_workers=8) as threads:
         answers = list(threads.map(lambda demand: _ask(demand, settings.pooler_pool_size), wanted))
-    budgets = _by_server(answer for answer in answers if answer is not None)
+    budgets = _by_server((answer for answer in answers if answer is not None), watchers=_watchers(settings))
     for budget in budgets:
         if budget.total > budget.allowed:
             listed = ", ".join(f"{route} {connections}" for route, connections in budget.demands)
@@ -115,12 +115,16 @@ def _ask(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBudget, De
     return ServerBudget(row["server_identity"], usable, ()), demand
 
 
-def _by_server(answers: Iterable[tuple[ServerBudget, Demand]]) -> list[ServerBudget]:
+def _watchers(settings: Settings) -> int:
+    """One of each process that serves, and one of the process beside it that makes its answers."""
+    return settings.dashboard_processes * (2 if settings.has_maker else 1)
+
+
+def _by_server(answers: Iterable[tuple[ServerBudget, Demand]], *, watchers: int) -> list[ServerBudget]:
     found: dict[str, ServerBudget] = {}
     for server, demand in answers:
-        budget = found.get(
-            server.server, replace(server, demands=(("administrators", _ADMINISTRATORS), ("watcher", 1)))
-        )
+        others = (("administrators", _ADMINISTRATORS), ("watchers", watchers))
+        budget = found.get(server.server, replace(server, demands=others))
         if demand.route != ADMIN.name:
             budget = replace(budget, demands=(*budget.demands, (demand.route, demand.connections)))
         found[server.server] = budget

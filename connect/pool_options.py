@@ -30,6 +30,12 @@ class PoolState:
     in_use: int
     waiting: int
 
+    def plus(self, other: "PoolState") -> "PoolState":
+        """Add another pool of the same server."""
+        return PoolState(
+            self.size + other.size, self.limit + other.limit, self.in_use + other.in_use, self.waiting + other.waiting
+        )
+
     @classmethod
     def of(cls, stats: dict[str, int], limit: int, *, in_use: int) -> "PoolState":
         """Make it of what psycopg_pool's `get_stats` gives."""

@@ -4,7 +4,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
 
 from connect.budget import check_connection_budget
@@ -22,11 +23,32 @@ from connect.tokens import ReadToken
 from connect.watcher import Watcher
 
 FIRST_LOOKS_S = 3.0
+_PARTS = 5
 PREPARING = "on"
 # psycopg's own default.
 _PREPARE_AFTER = 5
 
 _log = logging.getLogger(__name__)
+
+
+class Part(Enum):
+    """How much of the settings' connections and of the fallback budget a router takes, where two processes share them.
+
+    The two parts together are the whole, of a count of two or more.
+    """
+
+    WHOLE = "whole"
+    LESSER = "lesser"
+    GREATER = "greater"
+
+    def of(self, count: int) -> int:
+        """Give the part of a count: one in five, the rest, or all."""
+        lesser = max(1, count // _PARTS)
+        return {Part.WHOLE: count, Part.LESSER: lesser, Part.GREATER: max(1, count - lesser)}[self]
+
+    def rate(self, per_second: float) -> float:
+        """Give the part of a rate."""
+        return per_second * {Part.WHOLE: 1.0, Part.LESSER: 1 / _PARTS, Part.GREATER: 1 - 1 / _PARTS}[self]
 
 
 @dataclass(frozen=True)
@@ -56,17 +78,34 @@ class RouterState:
         """Give it as plain values, for JSON."""
         return asdict(self)
 
+    def plus(self, other: "RouterState") -> "RouterState":
+        """Add the pools, the budget and the reads of a router with the same settings; servers stay as this one sees them."""
+        return replace(
+            self,
+            pools={name: pool.plus(other.pools[name]) for name, pool in self.pools.items()},
+            fallback_budget=self.fallback_budget + other.fallback_budget,
+            reads={end: count + other.reads[end] for end, count in self.reads.items()},
+        )
+
 
 class RouterBase:
     """The parts of a router that do no reading."""
 
-    def __init__(self, settings: Settings, *, limits: GuardLimits | None = None, watch_every_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: GuardLimits | None = None,
+        watch_every_s: float = 0.25,
+        part: Part = Part.WHOLE,
+    ) -> None:
         """Set everything up; nothing is connected yet.
 
         Args:
             settings: whose `dashboard_…` fields count.
             limits: when a replica is good enough; from the settings unless given.
             watch_every_s: seconds between two looks at a server.
+            part: of the connections and of the fallback budget; the rest is another router's.
 
         Raises:
             SettingsError: there is neither a replica nor a fallback.
@@ -80,6 +119,7 @@ class RouterBase:
                 f"SALESPULSE_DASHBOARD_REPLICAS: each name once, and none is `primary`: {', '.join(names)}"
             )
         self._settings = settings
+        self._part = part
         self._clock: Callable[[], float] = time.monotonic
         self.guard = ReplicaGuard(
             replicas,
@@ -91,7 +131,8 @@ class RouterBase:
             ),
         )
         self.budget = TokenBucket(
-            per_second=settings.dashboard_fallback_reads_per_second, burst=settings.dashboard_fallback_burst
+            per_second=part.rate(settings.dashboard_fallback_reads_per_second),
+            burst=part.of(settings.dashboard_fallback_burst),
         )
         self._watcher = Watcher(self.guard, on_look=self._looked_at, every_s=watch_every_s, clock=self._clock)
         self._preparing = {server.name: "off" for server in self._servers}
@@ -112,7 +153,7 @@ class RouterBase:
         is_primary = server is self.guard.primary
         settings = self._settings
         return PoolLimits(
-            size=settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size,
+            size=self._part.of(settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size),
             wait_s=settings.dashboard_pool_wait_seconds,
             hang_s=settings.dashboard_statement_timeout_seconds + 1,
             prepare_threshold=_PREPARE_AFTER if self._preparing[server.name] == PREPARING else None,

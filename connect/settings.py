@@ -185,6 +185,10 @@ class Settings(BaseSettings):
         le=256,
         description="worker processes that serve dashboards on the one port, each with pools of its own",
     )
+    dashboard_maker: bool = Field(
+        default=True,
+        description="make answers in a process of its own beside each that serves, which shares that one's pools; needs pools of two",
+    )
     dashboard_prepare_statements: bool = Field(
         default=False,
         description="prepare dashboard statements on the server, where a probe at start-up shows that it is safe",
@@ -245,6 +249,14 @@ class Settings(BaseSettings):
             f"SALESPULSE_{name.upper()} is not set, and no local stack is running in {self.data_dir}. "
             "Start one with `salespulse up`, or give the URL."
         )
+
+    @property
+    def has_maker(self) -> bool:
+        """Whether answers are made in a process of their own: it has to be given connections without taking the last ones."""
+        pools = [self.dashboard_pool_size]
+        if self.dashboard_fallback_url is not None:
+            pools.append(self.dashboard_fallback_pool_size)
+        return self.dashboard_maker and min(pools) > 1
 
     @property
     def exports(self) -> Path:

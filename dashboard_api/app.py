@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from connect import ReadRouter, Settings, load_settings
+from connect import Part, ReadRouter, Settings, load_settings
 from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
@@ -17,24 +17,21 @@ from dashboard_api.jobs import routes as job_routes
 from dashboard_api.jobs.face import make_job_face
 from dashboard_api.jobs.handlers import add_job_handlers
 from dashboard_api.jobs.job_route import JobRoute
+from dashboard_api.making import LocalMaker, RemoteMaker
 from dashboard_api.metrics import Metrics
 from dashboard_api.problems import add_handlers
-from dashboard_api.readings import Readings
 from dashboard_api.report_route import ReportRoute, Shortcut
 from dashboard_api.request_context import RequestContext
 from dashboard_api.security_headers import SecurityHeaders
 from dashboard_api.services import Services
+from dashboard_api.sizes import answers_bytes, readers, readings_bytes
 from dashboard_api.throttle import EXEMPT, POLICY, Throttle
-from dashboard_api.turns import Turns
 from dashboard_api.versions import VersionWatch
 from ratelimit_service.http import RateLimitMiddleware
 
-_OTHER_READERS = 2
 # While a thousand ask, each round trip to the database lasts as long as answering all who are ready: few at a time would not keep up.
 # More than can be read at a time would only stand in the way of who asks.
 _RENEWERS = 8
-# Of the memory for answers: what they are made of takes less, and is needed for a shorter time.
-_READINGS_SHARE = 0.25
 _DESCRIPTION = """
 Pre-computed sales figures of one tenant, exact and seconds old.
 
@@ -58,17 +55,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     metrics = Metrics()
-    router = ReadRouter(settings)
+    part = Part.LESSER if settings.has_maker else Part.WHOLE
+    router = ReadRouter(settings, part=part)
     throttle = Throttle(settings)
-    cache_bytes = settings.dashboard_cache_mb * 1024 * 1024
-    cache = AnswerCache(int(cache_bytes * (1 - _READINGS_SHARE)), metrics.cache_lookups)
+    cache = AnswerCache(answers_bytes(settings), metrics.cache_lookups)
+    local = LocalMaker(router, settings, readers=readers(settings, part), readings_bytes=readings_bytes(settings))
     services = Services(
         settings=settings,
         router=router,
         watch=VersionWatch(router, on_change=cache.tell),
         cache=cache,
-        readings=Readings(int(cache_bytes * _READINGS_SHARE)),
-        turns=Turns(_readers(settings), settings.dashboard_queue_seconds),
+        maker=RemoteMaker(settings, local) if settings.has_maker else local,
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         throttle=throttle,
         metrics=metrics,
@@ -122,12 +119,6 @@ def _direct_routes() -> list[ReportRoute | JobRoute]:
     return [route for route in declared if isinstance(route, ReportRoute | JobRoute)]
 
 
-def _readers(settings: Settings) -> int:
-    """Reports that are read at a time: they leave connections to the watch and to credentials, which wait for a short time only."""
-    connections = settings.dashboard_pool_size * (1 + len(settings.dashboard_replicas))
-    return connections - min(_OTHER_READERS, connections // 3)
-
-
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
@@ -137,7 +128,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.watch.look()
         if services.watch.refusal is not None:
             raise services.watch.refusal
-        renewing = (services.cache.renew() for _ in range(min(_RENEWERS, _readers(services.settings))))
+        await services.maker.open()
+        readable = readers(services.settings, Part.GREATER if services.settings.has_maker else Part.WHOLE)
+        renewing = (services.cache.renew() for _ in range(min(_RENEWERS, readable)))
         tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
         try:
             async with services.jobs.running():
@@ -147,5 +140,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     finally:
+        await services.maker.close()
         await services.router.close()
         await services.throttle.close()

@@ -19,7 +19,7 @@ KEEP_S = 40.0
 # How long an answer is still given after a change of its figures was noticed, or its time was up, while a new one is being made.
 GRACE_S = 2.0
 # What nobody has asked for this long is not renewed.
-_ASKED_WITHIN_S = 8.0
+_ASKED_WITHIN_S = 20.0
 # (tenant_key, question): the tenant comes first, always, and is the verified caller's.
 Key = tuple[int, Hashable]
 # Makes an answer that is at least as new as the given version.

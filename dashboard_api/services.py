@@ -1,7 +1,5 @@
 """What every request handler needs, made once per app."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,20 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connect import ReadRouter, Settings
-from dashboard_api.answers import Answer, render_csv, render_json
+from dashboard_api.answers import Answer
 from dashboard_api.auth import Authenticator, Caller
 from dashboard_api.cache import AnswerCache
 from dashboard_api.collector import Reading
 from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Format
 from dashboard_api.jobs.face import JobFace
+from dashboard_api.making import Maker, Wanted
 from dashboard_api.metrics import Metrics
-from dashboard_api.readings import Readings
-from dashboard_api.reports import Figures, Part, Report
-from dashboard_api.reports.reading import read_figures
+from dashboard_api.reports import Report
 from dashboard_api.reports.report import FilterT
 from dashboard_api.throttle import Throttle
-from dashboard_api.turns import Turns
 from dashboard_api.versions import VersionWatch
 
 
@@ -35,8 +31,7 @@ class Services:
     router: ReadRouter
     watch: VersionWatch
     cache: AnswerCache
-    readings: Readings
-    turns: Turns
+    maker: Maker
     authenticator: Authenticator
     throttle: Throttle
     metrics: Metrics
@@ -55,16 +50,21 @@ class Services:
         question = (report.name, answer_format, asked.question)
         version = self.watch.version(caller.tenant_key)
 
-        async def make(wanted: datetime) -> Answer:
-            return await self._make(caller.tenant_key, report, asked, answer_format, wanted)
+        async def make(at_least: datetime) -> Answer:
+            return await self._make(Wanted(caller.tenant_key, report.name, asked, answer_format, at_least))
 
         answer = await self.cache.get((caller.tenant_key, question), version, make)
         return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))
 
     def reading(self) -> Reading:
         """The state of everything that answers depend on, for metrics."""
+        router, maker = self.router.state(), self.maker.state()
         return Reading(
-            self.watch.freshness, self.cache.size_bytes, len(self.cache), self.turns.waiting, self.router.state()
+            self.watch.freshness,
+            self.cache.size_bytes,
+            len(self.cache),
+            maker.waiting,
+            router if maker.router is None else router.plus(maker.router),
         )
 
     def dependencies(self) -> dict[str, Any]:
@@ -81,29 +81,12 @@ class Services:
         ]
         return {"database": servers, "jobs": self.jobs.state()}
 
-    async def _make(
-        self, tenant_key: int, report: Report[FilterT], asked: FilterT, answer_format: Format, version: datetime
-    ) -> Answer:
-        started = time.perf_counter()
-
-        async def read(kept: Figures | None, also: Sequence[Part]) -> Figures:
-            async with self.turns.turn(tenant_key):
-                self.metrics.report_reads.labels(report.name).inc()
-                return await read_figures(
-                    lambda statements: self.router.ask(statements, tenant_key=tenant_key),
-                    tenant_key,
-                    asked,
-                    lambda period: (*report.parts(period, asked), *also),
-                    kept,
-                )
-
-        figures = await self.readings.get(tenant_key, version, report, asked, read)
-        document = report.build(figures, asked)
-        content = (
-            render_csv(report.columns, document[report.rows]) if answer_format is Format.CSV else render_json(document)
-        )
-        self.metrics.query_seconds.labels(report.name).observe(time.perf_counter() - started)
-        return Answer(report.name, content, answer_format, as_of=figures.as_of, changed_at=figures.changed_at)
+    async def _make(self, wanted: Wanted) -> Answer:
+        made = await self.maker.make(wanted)
+        if made.is_read:
+            self.metrics.report_reads.labels(wanted.report).inc()
+        self.metrics.query_seconds.labels(wanted.report).observe(made.seconds)
+        return made.answer
 
 
 def _wanted_format(request: Request) -> Format:

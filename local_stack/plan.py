@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -121,7 +121,6 @@ class Parts:
     webserver_storage_url: str
     definitions_module: str
     worker_processes: int
-    niceness: int
     with_ui: bool
 
 
@@ -222,7 +221,7 @@ def dagster_programs(parts: Parts) -> list[Program]:
                 environment={**environment, **_dagster_variables(parts, parts.webserver_storage_url)},
             )
         )  # fmt: skip
-    return [replace(program, niceness=parts.niceness) for program in programs]
+    return programs
 
 
 def python_environment(parts: Parts) -> dict[str, str]:

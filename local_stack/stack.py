@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from connect import Settings, load_settings
@@ -49,14 +49,14 @@ class StackOptions:
     """What to start.
 
     `commands` are further programs of the `salespulse` command line to keep running: a name and its arguments. `niceness` is that of
-    Dagster's programs: where the cores are full they stand back for the servers and for who asks the API.
+    programs by name, 0 of others: where the cores are full, who has more of it stands back.
     """
 
     data_dir: Path
     with_ui: bool = True
     definitions_module: str = "pipelines.definitions"
     worker_processes: int = 3
-    niceness: int = 0
+    niceness: Mapping[str, int] = field(default_factory=dict)
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -129,11 +129,15 @@ class _Upward:
 
     def _attempt(self, migrate: Callable[[Settings], object] | None) -> StackReport:
         parts = self._parts()
+        niceness = self._options.niceness
         programs = [
-            *server_programs(parts),
-            *command_programs(self._options.commands, parts),
-            *dashboard_programs(parts),
-            *dagster_programs(parts),
+            replace(program, niceness=niceness.get(program.name, 0))
+            for program in (
+                *server_programs(parts),
+                *command_programs(self._options.commands, parts),
+                *dashboard_programs(parts),
+                *dagster_programs(parts),
+            )
         ]
         self._timed("PostgreSQL's data", lambda: self._make_clusters(parts))
         self._supervise(programs)
@@ -200,7 +204,6 @@ class _Upward:
             webserver_storage_url=alias if own_alias else settings.url("dagster_url"),
             definitions_module=options.definitions_module,
             worker_processes=options.worker_processes,
-            niceness=options.niceness,
             with_ui=options.with_ui,
         )
 

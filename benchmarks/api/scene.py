@@ -22,7 +22,7 @@ from local_stack.layout import Layout
 from local_stack.stack import StackOptions, down, up
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
-from pipelines.cli.stack import PIPELINE_NICENESS, kept_commands
+from pipelines.cli.stack import NICENESS, kept_commands
 from pipelines.demo import prepare_schema, wait_until_drained
 from pipelines.refresh.observe import SourceObservation
 from retail_app.synthetic import generate
@@ -108,7 +108,7 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
     os.environ["SALESPULSE_RATELIMIT_POLICIES"] = str(policies)
     try:
         settings = up(
-            StackOptions(data_dir=directory, commands=kept_commands(), niceness=PIPELINE_NICENESS),
+            StackOptions(data_dir=directory, commands=kept_commands(), niceness=NICENESS),
             migrate=prepare_schema,
             say=say,
         ).settings

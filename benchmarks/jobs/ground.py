@@ -18,7 +18,7 @@ from connect import Settings
 from dashboard_api.auth import issue_token
 from local_stack.stack import StackOptions, down, up
 from local_stack.waiting import wait_until
-from pipelines.cli.stack import PIPELINE_NICENESS, kept_commands
+from pipelines.cli.stack import NICENESS, kept_commands
 from pipelines.demo import prepare_schema
 
 _UNTHROTTLED = '[policies.default]\nlimits = ["10000000/minute per user"]\n'
@@ -54,7 +54,7 @@ def stack() -> Iterator[Settings]:
     scratch.chmod(0o755)
     directory = scratch / "stack"
     try:
-        options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=PIPELINE_NICENESS)
+        options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=NICENESS)
         yield up(options, migrate=prepare_schema, say=_say).settings
     finally:
         down(directory, say=_say)

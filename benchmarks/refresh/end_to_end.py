@@ -20,7 +20,7 @@ import psycopg
 from benchmarks.report import Figure, Report
 from connect import Settings
 from local_stack.stack import StackOptions, down, up
-from pipelines.cli.stack import PIPELINE_NICENESS, kept_commands
+from pipelines.cli.stack import NICENESS, kept_commands
 from pipelines.demo import prepare_schema, wait_until_drained
 from pipelines.refresh.observe import SourceObservation
 from retail_app.synthetic import generate
@@ -75,7 +75,7 @@ def measure_end_to_end(report: Report, *, seconds: float) -> None:
 
 def _start(directory: Path) -> Settings:
     """Bring the stack up, with some sales to stand between, and wait until nothing is pending."""
-    options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=PIPELINE_NICENESS)
+    options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=NICENESS)
     settings = up(options, migrate=prepare_schema, say=_say).settings
     with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
         if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):

@@ -45,6 +45,7 @@ CREATE TEMP TABLE old_document (
     row_address tid,
     ordinal integer,
     document_key bigint,
+    occurred_at timestamptz,
     tenant_key integer,
     store_key integer,
     customer_key integer,
@@ -61,6 +62,11 @@ CREATE TEMP TABLE old_document (
     tax_amount numeric,
     cost_amount numeric,
     refund_amount numeric
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMP TABLE same_document (
+    ordinal integer,
+    document_key bigint
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMP TABLE new_document (
@@ -133,6 +139,7 @@ pg_temp.stage_document,
 pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
+pg_temp.same_document,
 pg_temp.new_document,
 pg_temp.delta_line,
 pg_temp.delta_payment;
@@ -143,6 +150,7 @@ pg_temp.stage_document,
 pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
+pg_temp.same_document,
 pg_temp.new_document,
 pg_temp.delta_line,
 pg_temp.delta_payment;
@@ -163,6 +171,7 @@ SELECT
     f.ctid AS row_address,
     d.ordinal,
     f.document_key,
+    f.occurred_at,
     f.tenant_key,
     f.store_key,
     f.customer_key,
@@ -426,6 +435,122 @@ SELECT
 FROM pg_temp.stage_payment AS p
 INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
 WHERE d.problem IS NULL;
+
+-- name: find_same_documents
+-- A document that is what was last applied, asked for again by a backfill or touched in a column that nothing is made of: by itself
+-- first, then the few that are left by their lines and payments. It would be subtracted and added again, and its tenant told of a change.
+INSERT INTO pg_temp.same_document
+SELECT
+    d.ordinal,
+    o.document_key
+FROM pg_temp.old_document AS o
+INNER JOIN pg_temp.new_document AS d ON o.ordinal = d.ordinal
+WHERE
+    d.problem IS NULL
+    AND (
+        d.occurred_at,
+        d.tenant_key,
+        d.store_key,
+        d.customer_key,
+        d.business_date,
+        d.business_hour,
+        d.sale_count,
+        d.return_count,
+        d.line_count,
+        d.return_line_count,
+        d.units,
+        d.returned_units,
+        d.gross_amount,
+        d.discount_amount,
+        d.tax_amount,
+        d.cost_amount,
+        d.refund_amount
+    ) IS NOT DISTINCT FROM (
+        o.occurred_at,
+        o.tenant_key,
+        o.store_key,
+        o.customer_key,
+        o.business_date,
+        o.business_hour,
+        o.sale_count,
+        o.return_count,
+        o.line_count,
+        o.return_line_count,
+        o.units,
+        o.returned_units,
+        o.gross_amount,
+        o.discount_amount,
+        o.tax_amount,
+        o.cost_amount,
+        o.refund_amount
+    );
+
+-- name: tell_same_documents_by_lines
+-- Lines are a multiset: each as often with one sign as with the other. What they repeat of their document counts too: it may be what
+-- was changed by hand, and is to be repaired.
+DELETE FROM pg_temp.same_document AS s
+WHERE
+    s.document_key IN (
+        SELECT l.document_key
+        FROM pg_temp.delta_line AS l
+        INNER JOIN pg_temp.same_document AS c ON l.document_key = c.document_key
+        GROUP BY
+            l.document_key,
+            l.tenant_key,
+            l.store_key,
+            l.product_key,
+            l.business_date,
+            l.sign * l.line_count,
+            l.sign * l.return_line_count,
+            l.sign * l.units,
+            l.sign * l.returned_units,
+            l.sign * l.gross_amount,
+            l.sign * l.discount_amount,
+            l.sign * l.tax_amount,
+            l.sign * l.cost_amount,
+            l.sign * l.refund_amount
+        HAVING sum(l.sign) <> 0
+    );
+
+-- name: tell_same_documents_by_payments
+DELETE FROM pg_temp.same_document AS s
+WHERE
+    s.document_key IN (
+        SELECT p.document_key
+        FROM pg_temp.delta_payment AS p
+        INNER JOIN pg_temp.same_document AS c ON p.document_key = c.document_key
+        GROUP BY
+            p.document_key,
+            p.tenant_key,
+            p.store_key,
+            p.business_date,
+            p.payment_method,
+            p.sign * p.payment_count,
+            p.sign * p.refund_count,
+            p.sign * p.payment_amount,
+            p.sign * p.refund_amount
+        HAVING sum(p.sign) <> 0
+    );
+
+-- name: leave_out_same_lines
+DELETE FROM pg_temp.delta_line AS l
+USING pg_temp.same_document AS s
+WHERE l.document_key = s.document_key;
+
+-- name: leave_out_same_payments
+DELETE FROM pg_temp.delta_payment AS p
+USING pg_temp.same_document AS s
+WHERE p.document_key = s.document_key;
+
+-- name: leave_out_same_old_documents
+DELETE FROM pg_temp.old_document AS o
+USING pg_temp.same_document AS s
+WHERE o.ordinal = s.ordinal;
+
+-- name: leave_out_same_new_documents
+DELETE FROM pg_temp.new_document AS d
+USING pg_temp.same_document AS s
+WHERE d.ordinal = s.ordinal;
 
 -- name: delta_document
 -- The signed difference of documents: what is, less what was last applied. The rollups sum it.

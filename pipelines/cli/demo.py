@@ -20,7 +20,7 @@ from dbsql import query
 from local_stack.stack import StackOptions, down, up
 from pipelines.cli.output import progress_bar
 from pipelines.cli.root import print_json
-from pipelines.cli.stack import PIPELINE_NICENESS, kept_commands
+from pipelines.cli.stack import NICENESS, kept_commands
 from pipelines.cli.token import find_tenant
 from pipelines.demo import (
     OTHER_TENANT_NAME,
@@ -100,7 +100,7 @@ class _Scene:
     def start(self) -> None:
         """Bring everything up to the first exact dashboards."""
         options = StackOptions(
-            data_dir=self._data_dir, with_ui=self._with_ui, commands=kept_commands(), niceness=PIPELINE_NICENESS
+            data_dir=self._data_dir, with_ui=self._with_ui, commands=kept_commands(), niceness=NICENESS
         )
         report = up(options, migrate=prepare_schema, say=self._say)
         self._settings = report.settings

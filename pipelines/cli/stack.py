@@ -18,8 +18,17 @@ _DATA_DIR = click.option(
 )
 
 
-# Of Dagster's programs: heavy work waits for the answers to people, not the other way round.
-PIPELINE_NICENESS = 10
+# Where the cores are full, answers to people come first, then what they are read from, then what the pipelines write to, and the
+# pipelines last: on machines of their own each would have cores of its own.
+NICENESS = {
+    "postgres_standby": 8,
+    "postgres_primary": 12,
+    "code_server": 15,
+    "worker": 15,
+    "daemon": 15,
+    "webserver": 15,
+    "bridge": 15,
+}
 
 
 def kept_commands() -> dict[str, list[str]]:
@@ -51,7 +60,7 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
         definitions_module=definitions,
         worker_processes=workers,
         commands=kept_commands(),
-        niceness=PIPELINE_NICENESS,
+        niceness=NICENESS,
     )
     with console.status("starting") as status:
 

@@ -27,6 +27,14 @@ _FACT_STATEMENTS = (
     ("fact_document", "update_documents"),
     ("fact_document", "insert_documents"),
 )
+_LEAVING_OUT = (
+    "tell_same_documents_by_lines",
+    "tell_same_documents_by_payments",
+    "leave_out_same_lines",
+    "leave_out_same_payments",
+    "leave_out_same_old_documents",
+    "leave_out_same_new_documents",
+)
 # From so many lines on, the planner is told how many there are.
 _ANALYZE_ROWS = 1_000
 
@@ -103,7 +111,7 @@ def stage_documents(
 
     Leaves `old_document` (what was last applied), `new_document`, `delta_line` and `delta_payment` (what is now, in
     surrogate keys and business dates); gives the source lines read. With `with_old` the two have what was last applied too, with the
-    opposite sign.
+    opposite sign, and documents that are still what was last applied are in none of the four.
     """
     replica, warehouse = connections.replica, connections.warehouse
     # Sales first, then returns: a document's ordinal is its place in this order.
@@ -123,7 +131,7 @@ def stage_documents(
         _prepare_batch_tables(warehouse)
         feed(rows, warehouse, "apply.copy_stage_document")
     with start("line") as rows:
-        warehouse.execute(query("apply.find_old_documents"))
+        old = warehouse.execute(query("apply.find_old_documents")).rowcount
         lines = feed(rows, warehouse, "apply.copy_stage_line")
     # For more than a few rows a bad guess of the planner's costs more than the look.
     is_large = lines > _ANALYZE_ROWS
@@ -144,6 +152,8 @@ def stage_documents(
         warehouse.execute(query("apply.analyze_delta_line"))
     if warehouse.execute(query("apply.infer_products")).rowcount:
         warehouse.execute(query("apply.key_inferred_products"))
+    if with_old and old and warehouse.execute(query("apply.find_same_documents")).rowcount:
+        _run_all(warehouse, _LEAVING_OUT)
     at("resolve")
     return lines
 

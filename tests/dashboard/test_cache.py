@@ -1,6 +1,7 @@
 """Answers are made once however many ask, kept within bounds, and never given to another tenant or after a change."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +19,9 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def answer(text: str, *, changed_at: datetime = T0, size: int = 0) -> Answer:
-    return Answer("x", text.encode() + b" " * size, Format.JSON, as_of=T0, changed_at=changed_at)
+    # Blanks would be compressed to nothing.
+    filling = random.Random(size).randbytes(size // 2).hex().encode()
+    return Answer("x", text.encode() + filling, Format.JSON, as_of=T0, changed_at=changed_at)
 
 
 class Maker:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dashboard_api.filters import Filter, TrendFilter
+from dashboard_api.making import LocalMaker
 from dashboard_api.period import Period
 from dashboard_api.readings import READING_KEEP_S, Readings
 from dashboard_api.reports import HEATMAP, PAYMENTS, SALES_SUMMARY, TREND, Figures, Part, Report
@@ -141,7 +142,9 @@ async def test_after_the_overview_the_other_reports_ask_the_database_nothing(
     api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However long a busy machine takes.
-    monkeypatch.setattr(api.services.readings, "_clock", lambda: 0.0)
+    maker = api.services.maker
+    assert isinstance(maker, LocalMaker)
+    monkeypatch.setattr(maker.readings, "_clock", lambda: 0.0)
     others = ("sales-summary", "trend", "top-products", "product-groups", "payments", "heatmap", "stores")
 
     def reads() -> list[float]:
