@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.api.database_time import measure_database_time
-from benchmarks.api.scene import running_scene
+from benchmarks.api.scene import cores_by_niceness, running_scene
 from benchmarks.api.users import SALES_PER_S, measure_users
 from benchmarks.command import finish, options, read
 from benchmarks.refresh.dataset import TENANTS
@@ -37,7 +37,11 @@ def main() -> int:
             sys.stderr.write("error: wrk is not on PATH: benchmarks/api/install-wrk installs Debian's\n")
             return 1
         report.versions["wrk"] = _wrk_version()
-        with running_scene(wanted.lines, users=wanted.users, data_dir=wanted.data_dir) as scene:
+        with (
+            cores_by_niceness() as is_by_niceness,
+            running_scene(wanted.lines, users=wanted.users, data_dir=wanted.data_dir) as scene,
+        ):
+            report.versions["cores shared by niceness"] = str(is_by_niceness)
             with psycopg.connect(scene.settings.url("admin_url")) as admin:
                 report.versions["postgresql"] = admin.info.parameter_status("server_version") or ""
             measure_users(report, scene, seconds=wanted.seconds, rounds=1 if wanted.quick else 3)

@@ -29,6 +29,7 @@ from retail_app.synthetic import generate
 
 # Of one user: the bundled policy, which a request a second keeps, and one that a connection without think time keeps too.
 BUNDLED_LIMIT, WIDE_LIMIT = "100/minute", "1000000/minute"
+_AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
 _POLICY = '[policies.default]\nlimits = ["{limit}"]\non_outage = "local"\n'
 _REQUESTS = 40_000
 # What the users ask for, and how often of a hundred times. The page itself asks for the overview only.
@@ -89,6 +90,30 @@ class Scene:
             return bool(answer.headers.get("x-ratelimit-limit") == wanted)
 
         wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
+
+
+@contextmanager
+def cores_by_niceness() -> Iterator[bool]:
+    """See that niceness decides who gets the cores, as far as we may, and put it back at the end; give whether it does.
+
+    Linux shares cores out among sessions first, and each PostgreSQL backend is one: here, where everything shares two cores, a handful of
+    them would get as much as the whole API each. On machines of their own they would have cores of their own.
+    """
+    found = _AUTOGROUP.read_text().strip() if _AUTOGROUP.exists() else "0"
+    if found == "0":
+        yield True
+    elif not os.access(_AUTOGROUP, os.W_OK):
+        say(
+            "kernel.sched_autogroup_enabled is on, and only root may change it: PostgreSQL's backends get more of the cores than the API"
+        )
+        yield False
+    else:
+        say("kernel.sched_autogroup_enabled: off while this runs")
+        _AUTOGROUP.write_text("0")
+        try:
+            yield True
+        finally:
+            _AUTOGROUP.write_text(found)
 
 
 @contextmanager
