@@ -13,7 +13,7 @@ Used by the pipelines and by the HTTP face alike; knows nothing of either.
 from connect.errors import NoFreshServerError, SalespulseError, SettingsError, TokenError, UnavailableError
 from connect.read import Read, Statement
 from connect.read_router import ReadRouter
-from connect.router_base import Part, RouterState
+from connect.router_base import RouterState, Share
 from connect.settings import Settings, load_settings
 from connect.shared_router import read_only
 from connect.sync_router import SyncReadRouter
@@ -21,13 +21,13 @@ from connect.tokens import commit_token, commit_token_async
 
 __all__ = [
     "NoFreshServerError",
-    "Part",
     "Read",
     "ReadRouter",
     "RouterState",
     "SalespulseError",
     "Settings",
     "SettingsError",
+    "Share",
     "Statement",
     "SyncReadRouter",
     "TokenError",

@@ -18,7 +18,7 @@ from connect.read import BEGIN, CHAIN, COMMIT, Read, Scope, Statement, entering,
 from connect.read_plan import Answer, Enter, Found, Pause, ReadRequest, plan_read
 from connect.replica_guard import GuardLimits
 from connect.retrying import is_worth_retrying
-from connect.router_base import FIRST_LOOKS_S, Part, RouterBase, RouterState
+from connect.router_base import FIRST_LOOKS_S, RouterBase, RouterState, Share
 from connect.routes import AsyncConnection, Row
 from connect.server_record import Glimpse
 from connect.servers import Server
@@ -53,10 +53,10 @@ class ReadRouter(RouterBase):
         *,
         limits: GuardLimits | None = None,
         watch_every_s: float = 0.25,
-        part: Part = Part.WHOLE,
+        share: Share = Share.WHOLE,
     ) -> None:
         """As `RouterBase`."""
-        super().__init__(settings, limits=limits, watch_every_s=watch_every_s, part=part)
+        super().__init__(settings, limits=limits, watch_every_s=watch_every_s, share=share)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pools: dict[str, AsyncServerPool] = {}
         self._cleaning: dict[str, asyncio.Task[None]] = {}

@@ -31,10 +31,10 @@ _PREPARE_AFTER = 5
 _log = logging.getLogger(__name__)
 
 
-class Part(Enum):
+class Share(Enum):
     """How much of the settings' connections and of the fallback budget a router takes, where two processes share them.
 
-    The two parts together are the whole, of a count of two or more.
+    The two shares together are the whole, of a count of two or more.
     """
 
     WHOLE = "whole"
@@ -42,13 +42,13 @@ class Part(Enum):
     GREATER = "greater"
 
     def of(self, count: int) -> int:
-        """Give the part of a count: one in five, the rest, or all."""
+        """Give the share of a count: one in five, the rest, or all."""
         lesser = max(1, count // _PARTS)
-        return {Part.WHOLE: count, Part.LESSER: lesser, Part.GREATER: max(1, count - lesser)}[self]
+        return {Share.WHOLE: count, Share.LESSER: lesser, Share.GREATER: max(1, count - lesser)}[self]
 
     def rate(self, per_second: float) -> float:
-        """Give the part of a rate."""
-        return per_second * {Part.WHOLE: 1.0, Part.LESSER: 1 / _PARTS, Part.GREATER: 1 - 1 / _PARTS}[self]
+        """Give the share of a rate."""
+        return per_second * {Share.WHOLE: 1.0, Share.LESSER: 1 / _PARTS, Share.GREATER: 1 - 1 / _PARTS}[self]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RouterBase:
         *,
         limits: GuardLimits | None = None,
         watch_every_s: float = 0.25,
-        part: Part = Part.WHOLE,
+        share: Share = Share.WHOLE,
     ) -> None:
         """Set everything up; nothing is connected yet.
 
@@ -105,7 +105,7 @@ class RouterBase:
             settings: whose `dashboard_…` fields count.
             limits: when a replica is good enough; from the settings unless given.
             watch_every_s: seconds between two looks at a server.
-            part: of the connections and of the fallback budget; the rest is another router's.
+            share: of the connections and of the fallback budget; the rest is another router's.
 
         Raises:
             SettingsError: there is neither a replica nor a fallback.
@@ -119,7 +119,7 @@ class RouterBase:
                 f"SALESPULSE_DASHBOARD_REPLICAS: each name once, and none is `primary`: {', '.join(names)}"
             )
         self._settings = settings
-        self._part = part
+        self._share = share
         self._clock: Callable[[], float] = time.monotonic
         self.guard = ReplicaGuard(
             replicas,
@@ -131,8 +131,8 @@ class RouterBase:
             ),
         )
         self.budget = TokenBucket(
-            per_second=part.rate(settings.dashboard_fallback_reads_per_second),
-            burst=part.of(settings.dashboard_fallback_burst),
+            per_second=share.rate(settings.dashboard_fallback_reads_per_second),
+            burst=share.of(settings.dashboard_fallback_burst),
         )
         self._watcher = Watcher(self.guard, on_look=self._looked_at, every_s=watch_every_s, clock=self._clock)
         self._preparing = {server.name: "off" for server in self._servers}
@@ -153,7 +153,7 @@ class RouterBase:
         is_primary = server is self.guard.primary
         settings = self._settings
         return PoolLimits(
-            size=self._part.of(settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size),
+            size=self._share.of(settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size),
             wait_s=settings.dashboard_pool_wait_seconds,
             hang_s=settings.dashboard_statement_timeout_seconds + 1,
             prepare_threshold=_PREPARE_AFTER if self._preparing[server.name] == PREPARING else None,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from connect import Part, ReadRouter, Settings, load_settings
+from connect import ReadRouter, Settings, Share, load_settings
 from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
@@ -55,11 +55,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     metrics = Metrics()
-    part = Part.LESSER if settings.has_maker else Part.WHOLE
-    router = ReadRouter(settings, part=part)
+    share = Share.LESSER if settings.has_maker else Share.WHOLE
+    router = ReadRouter(settings, share=share)
     throttle = Throttle(settings)
     cache = AnswerCache(answers_bytes(settings), metrics.cache_lookups)
-    local = LocalMaker(router, settings, readers=readers(settings, part), readings_bytes=readings_bytes(settings))
+    local = LocalMaker(router, settings, readers=readers(settings, share), readings_bytes=readings_bytes(settings))
     services = Services(
         settings=settings,
         router=router,
@@ -129,7 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if services.watch.refusal is not None:
             raise services.watch.refusal
         await services.maker.open()
-        readable = readers(services.settings, Part.GREATER if services.settings.has_maker else Part.WHOLE)
+        readable = readers(services.settings, Share.GREATER if services.settings.has_maker else Share.WHOLE)
         renewing = (services.cache.renew() for _ in range(min(_RENEWERS, readable)))
         tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
         try:

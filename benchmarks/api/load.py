@@ -1,7 +1,7 @@
 """Put a crowd of connections on the API with wrk, and watch what that costs whom."""
 
 import json
-import resource
+import os
 import subprocess
 import threading
 import time
@@ -91,12 +91,14 @@ def run_load(scene: Scene, *, seconds: float, think_ms: int) -> Load:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
         watch.start()
         output = wrk.stdout.read() if wrk.stdout else ""
+        _, status, used = os.wait4(wrk.pid, 0)
+        wrk.returncode = os.waitstatus_to_exitcode(status)
     watch.stop()
     found = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
     if wrk.returncode or found is None:
         raise RuntimeError(f"wrk failed: {output[-2000:]}")
     load = Load(json.loads(found.removeprefix("JSON ")))
-    load.cpu = watch.cpu
+    load.cpu = {**watch.cpu, "wrk": (used.ru_utime + used.ru_stime) / (load.answered["duration_us"] / 1e6)}
     load.server_connections, load.connection_bound = watch.connections, watch.bound
     load.lookups = {name: count - lookups[name] for name, count in _lookups(scene).items()}
     load.database_ms = _active_ms(scene) - busy_ms
@@ -129,10 +131,7 @@ class _Watch:
         self._thread.join()
 
     def _used(self) -> dict[str, float]:
-        used = {name: _cpu_s(self._scene.process(name)) for name in _PROGRAMS}
-        # Of this process's children only wrk ends meanwhile.
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return {**used, "wrk": ended.ru_utime + ended.ru_stime}
+        return {name: _cpu_s(self._scene.process(name)) for name in _PROGRAMS}
 
     def _run(self) -> None:
         settings = self._scene.settings

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 
@@ -90,13 +91,14 @@ def _repeated(scene: Scene, *arguments: str) -> Iterator[list[int]]:
                     pass
             runs[0] += process.returncode == 0
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield runs
-    finally:
-        is_over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(run)
+        try:
+            yield runs
+        finally:
+            is_over.set()
+        # Where a run failed, nothing was measured beside it.
+        running.result()
 
 
 def _await(is_so: Callable[[], bool], what: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import psycopg
 import uvloop
 
-from connect import Part, ReadRouter, SalespulseError, Settings
+from connect import ReadRouter, SalespulseError, Settings, Share
 from dashboard_api.logs import set_up_logs
 from dashboard_api.making.frames import Failure, Frames
 from dashboard_api.making.local import LocalMaker
@@ -55,14 +55,14 @@ async def _serve(sock: socket.socket) -> None:
     if end.is_set():
         return
     settings = cast("Settings", told.result())
-    router = ReadRouter(settings, part=Part.GREATER)
+    router = ReadRouter(settings, share=Share.GREATER)
     try:
         await router.open()
     except SalespulseError as error:
         log.error("answers can't be made in a process of their own: %s", error)  # noqa: TRY400 - says it all
         return
     try:
-        connections = readers(settings, Part.GREATER)
+        connections = readers(settings, Share.GREATER)
         maker = LocalMaker(router, settings, readers=connections, readings_bytes=readings_bytes(settings))
         questions.begin(maker, frames)
         while not end.is_set():

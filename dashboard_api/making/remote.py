@@ -87,6 +87,8 @@ class RemoteMaker:
                 await link.until_gone()
             except _GoneError:
                 pass
+            except OSError as error:
+                log.warning("the process that makes answers can't be started: %s", error)
             finally:
                 self._link = None
                 code = await link.close()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pickle
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +146,25 @@ def test_one_that_hangs_is_replaced(
         assert answer.status_code == 200
         wait_until(lambda: maker_of(api).pid not in {None, hanging}, timeout_s=60, what="a successor", every_s=0.05)
         assert not psutil.pid_exists(hanging)
+
+
+def test_one_that_cannot_be_started_is_tried_again(
+    api_settings: Callable[..., Settings], shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_start, start = threading.Event(), subprocess.Popen
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        if not may_start.is_set():
+            raise OSError("no memory")
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(remote, "_READY_S", 0.1)
+    monkeypatch.setattr(remote.subprocess, "Popen", refuse)
+    with serve(api_settings(dashboard_maker=True)) as api:
+        assert maker_of(api).pid is None
+        assert api.client(token_for(shop.tenant)).get("/api/dashboard/overview", timeout=60).status_code == 200
+        may_start.set()
+        wait_until(lambda: maker_of(api).pid is not None, timeout_s=60, what="the process", every_s=0.05)
 
 
 def test_it_does_not_outlive_the_process_that_serves(
