@@ -26,6 +26,8 @@ from dagster._core.errors import (
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.remote_representation.code_location import CodeLocation
 from dagster._core.remote_representation.external import RemoteJob
+from dagster._core.storage.runs import SqlRunStorage
+from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_postgres.utils import DagsterPostgresException
@@ -118,13 +120,15 @@ class Runs:
         """
         with _explained():
             run = self._instance.get_run_by_id(run_id)
-            is_new = run is None
+            is_new = False
             context = self._workspace.create_request_context()
             if run is None:
                 location, job = self._find_job(context, job_name)
                 is_new = self._create(location, job, run_id=run_id, run_config=run_config, tags=tags)
             if run is None or run.status is dg.DagsterRunStatus.NOT_STARTED:
-                # Whoever created it may have died before this.
+                # Whoever created it may have died before this, and before its tags could be looked for.
+                if not is_new:
+                    self._make_findable(run_id)
                 self._instance.submit_run(run_id, context)
             return is_new
 
@@ -291,6 +295,26 @@ class Runs:
             # Another bridge was quicker.
             return False
         return True
+
+    def _make_findable(self, run_id: str) -> None:
+        """List the tags of a run where runs are looked for by tag, as far as they are not.
+
+        Dagster's storage writes a run, which has its tags in itself, and then the list of them; each commits alone.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        storage = self._instance.run_storage
+        if run is None or not isinstance(storage, SqlRunStorage):
+            return
+        with storage.connect() as connection:
+            statement = sqlalchemy.select(RunTagsTable.c.key).where(RunTagsTable.c.run_id == run_id)
+            listed = set(connection.execute(statement).scalars())
+            missing = [
+                {"run_id": run_id, "key": key, "value": value}
+                for key, value in run.tags_for_storage().items()
+                if key not in listed
+            ]
+            if missing:
+                connection.execute(RunTagsTable.insert(), missing)
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pandas as pd
+import psycopg
 import pytest
 
 from connect.routes import connect_route
 from local_stack.waiting import wait_until
 from pipelines.bridge.archive import archived_jobs
 from pipelines.bridge.dispatcher import Dispatcher
-from pipelines.bridge.tags import JOB_RECORD
+from pipelines.bridge.tags import JOB_ID, JOB_RECORD
 from ratelimit_service.jobs import Caps, Claim, Deadlines, FailureCode, Job, JobState, Submission, run_id_of
 from tests.jobs.bridge.conftest import PATIENCE_S, Stack
 
@@ -223,6 +224,28 @@ def test_killing_a_part_mid_job_loses_nothing(stack: Stack, program: str) -> Non
         ended = stack.wait(job)
         assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 1), ended
         assert len(stack.runs_of(job)) == 1
+
+
+def test_a_bridge_killed_between_a_run_and_its_tags_leaves_a_run_that_is_found_by_them(stack: Stack) -> None:
+    def writers() -> list[tuple[int]]:
+        statement = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        return stack.query(statement, "INSERT INTO run_tags%", setting="dagster_url")
+
+    with psycopg.connect(stack.settings.url("dagster_url"), prepare_threshold=None) as dagster:
+        dagster.execute("LOCK TABLE run_tags IN SHARE MODE")
+        job = stack.submit(steps=1, step_seconds=0)
+        wait_until(writers, timeout_s=PATIENCE_S, what="the bridge to list its run's tags")
+        stack.kill("bridge")
+        # What was sent would be carried out after its sender's end.
+        for (pid,) in writers():
+            dagster.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    ended = stack.wait(job)
+    assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 1), ended
+    statement = "SELECT key, count(*) FROM run_tags WHERE run_id = %s GROUP BY key"
+    tags = dict(stack.query(statement, ended.run_id, setting="dagster_url"))
+    assert set(tags.values()) == {1}
+    assert {JOB_ID, JOB_RECORD} <= set(tags)
+    assert len(stack.runs_of(job)) == 1
 
 
 def test_jobs_wait_for_dagsters_code_server_and_say_so(stack: Stack) -> None:
