@@ -63,8 +63,13 @@ class Heart:
     def __init__(self, url: str) -> None:
         self._url = url
         self._stop = threading.Event()
+        self._has_beaten = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
+
+    def wait(self) -> None:
+        """Return when there is a beat of its own."""
+        assert self._has_beaten.wait(30), "the primary does not answer"
 
     def stop(self) -> None:
         self._stop.set()
@@ -74,8 +79,10 @@ class Heart:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
-                    while not self._stop.wait(0.05):
+                    while not self._stop.is_set():
                         connection.execute(query("source.beat"))
+                        self._has_beaten.set()
+                        self._stop.wait(0.05)
             except psycopg.OperationalError:
                 self._stop.wait(0.05)
 
@@ -118,9 +125,14 @@ def shared_routers() -> Iterator[None]:
 
 @pytest.fixture
 def heart(place: Place) -> Iterator[Heart]:
+    """Beats, and the standby has heard it."""
     it = Heart(place.url(PIPELINE, place.pair.primary))
-    yield it
-    it.stop()
+    try:
+        it.wait()
+        place.pair.wait_for_replay()
+        yield it
+    finally:
+        it.stop()
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_a_job_id_is_a_uuid_of_version_7_that_sorts_by_age():
     ids = [new_job_id() for _ in range(50)]
     assert len(set(ids)) == 50
     assert {(job_id[14], job_id[19] in "89ab") for job_id in ids} == {("7", True)}
-    assert [job_id[:13] for job_id in ids] == sorted(job_id[:13] for job_id in ids)
+    assert [job_id[:18] for job_id in ids] == sorted(job_id[:18] for job_id in ids)
 
 
 def test_params_up_to_the_bound_are_kept_and_larger_ones_refused(store):
