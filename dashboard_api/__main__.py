@@ -1,6 +1,5 @@
 """Run the API: `python -m dashboard_api`."""
 
-import gc
 import signal
 import sys
 
@@ -8,6 +7,7 @@ from fastapi import FastAPI
 
 from connect import SalespulseError, Settings, load_settings
 from dashboard_api.app import create_app
+from dashboard_api.garbage import settle
 from dashboard_api.logs import set_up_logs
 from dashboard_api.server import make_server
 from dashboard_api.workers import Post, Workers
@@ -20,9 +20,7 @@ def main() -> int:
         settings = load_settings()
         # Reaches for no server yet and starts no thread, so that workers may be forked from here.
         app = create_app(settings)
-        # What was loaded stays until the end; without this the collector looks through all of it, for tens of milliseconds at a time.
-        gc.collect()
-        gc.freeze()
+        settle()
         if settings.dashboard_processes > 1:
             return Workers(settings, lambda post: _serve(app, settings, post)).run()
         return _serve(app, settings)

@@ -12,14 +12,15 @@ from prometheus_client import Counter
 
 from dashboard_api.answers import Answer
 
-# What no version tells, such as a row changed by hand, shows a minute later at the latest: the figures that an answer is made of
-# are kept for up to 20 s, it for up to 40 s; for half of that at least, so that answers that a burst of questions made together do
+# What no version tells, such as a row changed by hand, shows five minutes later at the latest: the figures that an answer is made of
+# are kept for up to a minute, it for up to four; for half of that at least, so that answers that a burst of questions made together do
 # not all have to be made anew together.
-KEEP_S = 40.0
-# How long an answer is still given after a change of its figures was noticed, or its time was up, while a new one is being made.
-GRACE_S = 2.0
+KEEP_S = 240.0
+# How long an answer is still given after a change of its figures was noticed, or its time was up, while a new one is being made. That takes
+# milliseconds; seconds where the cores are full, when who waits for it makes them fuller.
+GRACE_S = 10.0
 # What nobody has asked for this long is not renewed.
-_ASKED_WITHIN_S = 20.0
+_ASKED_WITHIN_S = 60.0
 # (tenant_key, question): the tenant comes first, always, and is the verified caller's.
 Key = tuple[int, Hashable]
 # Makes an answer that is at least as new as the given version.

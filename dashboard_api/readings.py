@@ -19,7 +19,7 @@ from dashboard_api.reports.reading import without_parts
 from dashboard_api.reports.report import FilterT
 
 # An answer made of a reading is kept longer than that once more, see `KEEP_S` of the answers.
-READING_KEEP_S = 20.0
+READING_KEEP_S = 60.0
 # The tenant comes first, always, and is the verified caller's.
 _Key: TypeAlias = tuple[int, object]
 # Gives figures with the report's parts and some more. The first argument is what was read before, whose parts need not be read again where

@@ -6,7 +6,6 @@ No signal but SIGKILL ends it: the process that serves finishes what it has begu
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ import psycopg
 import uvloop
 
 from connect import ReadRouter, SalespulseError, Settings, Share
+from dashboard_api.garbage import settle
 from dashboard_api.logs import set_up_logs
 from dashboard_api.making.frames import Failure, Frames
 from dashboard_api.making.local import LocalMaker
@@ -37,8 +37,7 @@ def main(arguments: list[str]) -> int:
     # Where the cores are full, answers from memory go first: they are most of them, and cost a fraction.
     os.nice(_NICENESS)
     set_up_logs()
-    gc.collect()
-    gc.freeze()
+    settle()
     uvloop.run(_serve(socket.socket(fileno=int(arguments[1]))))
     return 0
 
