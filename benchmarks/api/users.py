@@ -1,5 +1,6 @@
 """A thousand users: what they see, what that costs, and what changes while a backfill runs."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -20,6 +21,10 @@ SALES_PER_S = 10.0
 _WARM_UP_S = 10.0
 _MEMORY_MIB = 300
 _SALES = "SELECT count(*) FROM retail.sales"
+_REPRICE = """
+UPDATE retail.sale_items AS i SET unit_price = i.unit_price + 0.01
+FROM retail.sales AS s WHERE s.id = i.sale_id AND s.tenant_id = %s
+"""
 _QUEUED = "SELECT count(*) FROM (SELECT FROM salespulse.pending_document LIMIT 1) AS p"
 
 
@@ -27,13 +32,16 @@ def measure_users(report: Report, scene: Scene, *, seconds: float, rounds: int) 
     """With think time and without, live sales and refreshes going on; then with think time beside a backfill, in turns."""
     with live_sales(scene):
         scene.allow(BUNDLED_LIMIT)
-        alone, beside = [], []
+        alone, beside, rewriting = [], [], []
         for _ in range(rounds):
             alone.append(_measured(scene, seconds=seconds, think_ms=1_000))
             with backfills(scene):
                 beside.append(_measured(scene, seconds=seconds, think_ms=1_000))
+            with rewrites(scene):
+                rewriting.append(_measured(scene, seconds=seconds, think_ms=1_000))
         _report_users(report, f"{scene.users:,} users, a request a second each", alone, p95=50, p99=200)
         _report_backfill(report, f"{scene.users:,} users beside a backfill", alone, beside)
+        _report_backfill(report, f"{scene.users:,} users beside a backfill of changed history", alone, rewriting)
         scene.allow(WIDE_LIMIT)
         _report_users(
             report,
@@ -76,6 +84,33 @@ def backfills(scene: Scene) -> Iterator[None]:
     with _repeated(scene, "backfill", "--json") as runs:
         _await(lambda: _value(scene, _QUEUED) != before or runs[0] > 0, "the backfill to begin")
         yield
+    wait_until_quiet(scene.settings)
+
+
+@contextmanager
+def rewrites(scene: Scene) -> Iterator[None]:
+    """Every price changed, tenant after tenant, the largest first: the refreshes write their history anew, beside the live sales."""
+    is_over, prices = threading.Event(), [0]
+
+    def change() -> None:
+        with psycopg.connect(scene.settings.url("application_url"), autocommit=True) as application:
+            for tenant in itertools.cycle(scene.tenants):
+                if is_over.is_set():
+                    return
+                prices[0] += application.execute(_REPRICE, [tenant]).rowcount
+                # The next one when this is written: what is measured is the refreshes.
+                while _value(scene, _QUEUED):
+                    if is_over.wait(0.1):
+                        return
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(change)
+        try:
+            _await(lambda: prices[0] > 0 or running.done(), "the first prices to be changed")
+            yield
+        finally:
+            is_over.set()
+        running.result()
     wait_until_quiet(scene.settings)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ PATIENT_MS = 20_000
 expect.set_options(timeout=PATIENT_MS)
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1366, "height": 900}}
+_ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page in `tests/artefacts/`, for people to look at."""
+    page.screenshot(path=_ARTEFACTS / f"{name}.png", full_page=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from ratelimit_service.jobs import JobState
-from tests.dashboard.browsing import CHROMIUM, CONTRAST, DESKTOP, PHONE, Visit
+from tests.dashboard.browsing import CHROMIUM, CONTRAST, DESKTOP, PHONE, Visit, keep_screenshot
 from tests.dashboard.serving import Api, serve, token_for
 from tests.jobs.http.conftest import WEBSERVER, MakeSettings
 from tests.jobs.http.test_results import CONTENT, export
@@ -191,12 +191,7 @@ def test_a_lost_connection_is_said_and_made_up_for(visit: Begin, worker: Worker,
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_fits_and_can_be_read(
-    visit: Begin,
-    worker: Worker,
-    tenant: str,
-    scheme: str,
-    device: dict[str, Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    visit: Begin, worker: Worker, tenant: str, scheme: str, device: dict[str, Any]
 ) -> None:
     for state in JobState:
         worker.bring_to(state, worker.submit(tenant, "refresh_sales_summary", max_attempts=3).id)
@@ -206,7 +201,7 @@ def test_it_fits_and_can_be_read(
     for part in ("list", "details"):
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "nothing scrolls sideways"
         assert page.evaluate(CONTRAST) == [], "text stands out from its ground (WCAG AA, 4.5 to 1)"
-        page.screenshot(path=tmp_path_factory.getbasetemp() / f"{name}-{part}.png", full_page=True)
+        keep_screenshot(page, f"{name}-{part}")
         if part == "list":
             page.locator(".job[data-state=failed] .open").click()
             expect(page.locator("#d-events li")).to_have_count(4)
