@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     services = Services(
         settings=settings,
         router=router,
-        watch=VersionWatch(router, on_change=cache.tell),
+        watch=VersionWatch(router, on_change=cache.tell, stale_after_s=settings.dashboard_max_staleness_seconds),
         cache=cache,
         maker=RemoteMaker(settings, local) if settings.has_maker else local,
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),

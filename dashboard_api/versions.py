@@ -18,6 +18,8 @@ from dbsql import query
 POLL_S = 0.5
 # Every version is read anew this often: a promoted standby may have lost the newest ones.
 REREAD_S = 60.0
+# Longer than answers are given after a change, `GRACE_S`.
+_REMEMBERED = timedelta(seconds=60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class VersionWatch:
         *,
         on_change: Callable[[dict[int, datetime]], None] | None = None,
         late_after_s: float = 5.0,
+        stale_after_s: float = 2.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Watch.
@@ -40,16 +43,19 @@ class VersionWatch:
             router: finds a server to ask.
             on_change: told of the tenants whose figures have changed since the look before, with their versions.
             late_after_s: without a look for so long, the figures are said to be stale.
+            stale_after_s: and so is an answer from before a change, from so long after the moment up to which it is right.
             clock: the time.
         """
         self._router = router
         self._on_change = on_change
         self._late_after = timedelta(seconds=late_after_s)
+        self._stale_after = timedelta(seconds=stale_after_s)
         self._clock = clock
         self._versions: dict[int, datetime] = {}
-        # Of a tenant whose figures changed: the version before, and the moment up to which that was seen to be the last one.
-        self._superseded: dict[int, tuple[datetime, datetime]] = {}
-        self._aged: dict[int, Freshness] = {}
+        # Of a tenant whose figures changed lately: the versions before, oldest first, and the moment up to which each was seen to be the
+        # last one.
+        self._superseded: dict[int, list[tuple[datetime, datetime]]] = {}
+        self._aged: dict[datetime, Freshness] = {}
         self._newest = _EPOCH
         self._seen_at: datetime | None = None
         self._reread_at: datetime | None = None
@@ -86,19 +92,23 @@ class VersionWatch:
         """What to say of an answer: where nothing of the tenant's has changed since, it reflects all that the look did.
 
         An answer from a server that was behind the last look says only what its own snapshot showed; one from before a change that
-        was noticed a moment ago reflects what the look before that showed.
+        was noticed lately reflects what the look before that showed, and is said to be stale when that is longer ago than a read may
+        be without being marked.
         """
         seen = self.freshness
         if seen is not None and answer.changed_at >= self.version(tenant_key) and answer.as_of <= seen.as_of:
             return seen
         as_of = answer.as_of
-        if tenant_key in self._superseded and answer.changed_at >= self._superseded[tenant_key][0]:
-            as_of = max(as_of, self._superseded[tenant_key][1])
-        aged = self._aged.get(tenant_key)
-        if aged is None or aged.as_of != as_of:
+        for version, until in reversed(self._superseded.get(tenant_key, ())):
+            if answer.changed_at >= version:
+                as_of = max(as_of, until)
+                break
+        aged = self._aged.get(as_of)
+        if aged is None:
             staleness_s = max(0.0, (self._clock() - as_of).total_seconds())
-            # One for all answers of the tenant under this look.
-            aged = self._aged[tenant_key] = Freshness(as_of, round(staleness_s, 3), seen is None or seen.is_stale)
+            is_stale = seen is None or seen.is_stale or seen.as_of - as_of > self._stale_after
+            # One for all answers of that moment under this look.
+            aged = self._aged[as_of] = Freshness(as_of, round(staleness_s, 3), is_stale)
         return aged
 
     async def look(self) -> None:
@@ -136,7 +146,10 @@ class VersionWatch:
         newer = {key: version for key, version in found.items() if self._versions.get(key, _EPOCH) < version}
         if self._freshness is not None:
             as_of = self._freshness.as_of
-            self._superseded.update({key: (self._versions[key], as_of) for key in newer if key in self._versions})
+            for key in newer.keys() & self._versions.keys():
+                self._superseded.setdefault(key, []).append((self._versions[key], as_of))
+            if is_whole:
+                self._forget_superseded(before=as_of - _REMEMBERED)
         if is_whole:
             self._versions, self._reread_at = found, now
         else:
@@ -147,6 +160,10 @@ class VersionWatch:
             self._freshness = Freshness(state["as_of"], 0.0, is_stale=False)
         if self._on_change is not None:
             self._on_change(newer)
+
+    def _forget_superseded(self, *, before: datetime) -> None:
+        kept = {key: [each for each in known if each[1] >= before] for key, known in self._superseded.items()}
+        self._superseded = {key: known for key, known in kept.items() if known}
 
     def _tick(self) -> None:
         self._aged.clear()
