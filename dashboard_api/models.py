@@ -29,7 +29,9 @@ class Stamped(Document):
 
     as_of: datetime = Field(description="Every sale up to this moment is in the figures.")
     staleness_s: float = Field(ge=0, description="Seconds since `as_of`, to within half a second.")
-    is_stale: bool = Field(description="Whether no server that is fresh enough answered lately.")
+    is_stale: bool = Field(
+        description="Whether no server that is fresh enough answered lately, or what was known seconds ago is not in the answer yet."
+    )
     period: PeriodModel
     previous_period: PeriodModel
 
