@@ -32,18 +32,18 @@ class VersionWatch:
         self,
         router: ReadRouter,
         *,
+        stale_after_s: float,
         on_change: Callable[[dict[int, datetime]], None] | None = None,
         late_after_s: float = 5.0,
-        stale_after_s: float = 2.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Watch.
 
         Args:
             router: finds a server to ask.
+            stale_after_s: an answer from before a change is said to be stale where it lags this far behind the newest look.
             on_change: told of the tenants whose figures have changed since the look before, with their versions.
             late_after_s: without a look for so long, the figures are said to be stale.
-            stale_after_s: and so is an answer from before a change, from so long after the moment up to which it is right.
             clock: the time.
         """
         self._router = router

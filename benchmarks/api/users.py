@@ -81,8 +81,14 @@ def live_sales(scene: Scene) -> Iterator[None]:
 def backfills(scene: Scene) -> Iterator[None]:
     """All of history queued again, and again when that is done: the refreshes apply it in batches, beside the live sales."""
     before = _value(scene, _QUEUED)
-    with _repeated(scene, "backfill", "--json") as runs:
-        _await(lambda: _value(scene, _QUEUED) != before or runs[0] > 0, "the backfill to begin")
+
+    def backfill(is_over: threading.Event) -> None:
+        with _command(scene, "backfill", "--json") as process:
+            while process.poll() is None and not is_over.wait(0.1):
+                pass
+
+    with _again_and_again(backfill) as times:
+        _await(lambda: _value(scene, _QUEUED) != before or times[0] > 0, "the backfill to begin")
         yield
     wait_until_quiet(scene.settings)
 
@@ -90,49 +96,38 @@ def backfills(scene: Scene) -> Iterator[None]:
 @contextmanager
 def rewrites(scene: Scene) -> Iterator[None]:
     """Every price changed, tenant after tenant, the largest first: the refreshes write their history anew, beside the live sales."""
-    is_over, prices = threading.Event(), [0]
+    tenants, changed = itertools.cycle(scene.tenants), [0]
 
-    def change() -> None:
+    def change(is_over: threading.Event) -> None:
+        del is_over
         with psycopg.connect(scene.settings.url("application_url"), autocommit=True) as application:
-            for tenant in itertools.cycle(scene.tenants):
-                if is_over.is_set():
-                    return
-                prices[0] += application.execute(_REPRICE, [tenant]).rowcount
-                # The next one when this is written: what is measured is the refreshes.
-                while _value(scene, _QUEUED):
-                    if is_over.wait(0.1):
-                        return
+            changed[0] += application.execute(_REPRICE, [next(tenants)]).rowcount
+        # The next one's when these are written: what is measured is the refreshes.
+        wait_until_quiet(scene.settings)
 
-    with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(change)
-        try:
-            _await(lambda: prices[0] > 0 or running.done(), "the first prices to be changed")
-            yield
-        finally:
-            is_over.set()
-        running.result()
+    with _again_and_again(change):
+        _await(lambda: changed[0] > 0, "the first prices to be changed")
+        yield
     wait_until_quiet(scene.settings)
 
 
 @contextmanager
-def _repeated(scene: Scene, *arguments: str) -> Iterator[list[int]]:
-    """Run a command anew whenever it has ended; gives how often it has, as a list of one."""
-    is_over, runs = threading.Event(), [0]
+def _again_and_again(work: Callable[[threading.Event], None]) -> Iterator[list[int]]:
+    """Do something anew whenever it is done, until the block ends, which sets the event; gives how often it was, as a list of one."""
+    is_over, times = threading.Event(), [0]
 
     def run() -> None:
         while not is_over.is_set():
-            with _command(scene, *arguments) as process:
-                while process.poll() is None and not is_over.wait(0.1):
-                    pass
-            runs[0] += process.returncode == 0
+            work(is_over)
+            times[0] += 1
 
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(run)
         try:
-            yield runs
+            yield times
         finally:
             is_over.set()
-        # Where a run failed, nothing was measured beside it.
+        # Where that failed, nothing was measured beside it.
         running.result()
 
 
