@@ -5,12 +5,12 @@ import sys
 
 from fastapi import FastAPI
 
-from connect import SalespulseError, Settings, load_settings
 from dashboard_api.app import create_app
 from dashboard_api.garbage import settle
 from dashboard_api.logs import set_up_logs
 from dashboard_api.server import make_server
 from dashboard_api.workers import Post, Workers
+from dbconnect import SalespulseError, Settings, load_settings
 
 
 def main() -> int:

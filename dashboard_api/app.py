@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from connect import ReadRouter, Settings, Share, load_settings
 from dashboard_api import health, page, routes
 from dashboard_api.auth import Authenticator, TokenVerifier
 from dashboard_api.cache import AnswerCache
@@ -27,6 +26,7 @@ from dashboard_api.services import Services
 from dashboard_api.sizes import answers_bytes, readers, readings_bytes
 from dashboard_api.throttle import EXEMPT, POLICY, Throttle
 from dashboard_api.versions import VersionWatch
+from dbconnect import ReadRouter, Settings, Share, load_settings
 from ratelimit_service.http import RateLimitMiddleware
 
 # While a thousand ask, each round trip to the database lasts as long as answering all who are ready: few at a time would not keep up.

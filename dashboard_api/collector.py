@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from connect import RouterState
 from dashboard_api.freshness import Freshness
+from dbconnect import RouterState
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connect import SalespulseError
 from dashboard_api.auth import Authenticator, Identity
+from dbconnect import SalespulseError
 
 _IDENTITY = "salespulse.identity"
 _PROTECTED = "/api/"

@@ -1,6 +1,6 @@
 """What a request can be refused for. Each becomes one problem document (RFC 9457)."""
 
-from connect import SalespulseError
+from dbconnect import SalespulseError
 
 
 class ProblemError(SalespulseError):

@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connect import SalespulseError
 from dashboard_api.errors import NotReadyError, ParameterError, ProblemError
 from dashboard_api.request_context import request_id
+from dbconnect import SalespulseError
 
 # Relative, so that it names no host: what each means stands in docs/dashboard-api.md under that name.
 TYPE_PREFIX = "/problems/"

@@ -8,10 +8,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from connect import Settings
 from dashboard_api.services import Services
 from dashboard_api.siblings import Siblings
 from dashboard_api.workers import BACKLOG, Post
+from dbconnect import Settings
 
 # Longer than the 60 s of common load balancers, so that they, not this side, end an idle connection.
 _KEEP_ALIVE_S = 65

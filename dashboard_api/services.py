@@ -7,7 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from connect import ReadRouter, Settings
 from dashboard_api.answers import Answer
 from dashboard_api.auth import Authenticator, Caller
 from dashboard_api.cache import AnswerCache
@@ -21,6 +20,7 @@ from dashboard_api.reports import Report
 from dashboard_api.reports.report import FilterT
 from dashboard_api.throttle import Throttle
 from dashboard_api.versions import VersionWatch
+from dbconnect import ReadRouter, Settings
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How what the settings give is shared out: memory between answers and readings, connections between readers and others."""
 
-from connect import Settings, Share
+from dbconnect import Settings, Share
 
 _OTHER_READERS = 2
 # Of the memory for answers: what they are made of takes less, and is needed for a shorter time.

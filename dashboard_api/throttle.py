@@ -2,8 +2,8 @@
 
 import redis.asyncio
 
-from connect import Settings
 from dashboard_api.errors import NotConfiguredError
+from dbconnect import Settings
 from ratelimit_service import AsyncLimiter, FileSource, Options, PolicySet, PolicyWatcher, RateLimitError, load_policies
 from ratelimit_service.http import bundled_policies
 

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from connect import ReadRouter, SalespulseError
 from dashboard_api.answers import Answer
 from dashboard_api.errors import NotConfiguredError
 from dashboard_api.freshness import Freshness
+from dbconnect import ReadRouter, SalespulseError
 from dbsql import query
 
 POLL_S = 0.5

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from connect import Settings
 from dashboard_api.errors import NotConfiguredError
+from dbconnect import Settings
 
 # Connections that wait while a thousand users arrive at once.
 BACKLOG = 4_096

@@ -11,7 +11,7 @@ from pathlib import Path
 from local_stack.errors import StackError
 from local_stack.files import write_private
 
-APPLICATION_ROLE = "retail_app"
+APPLICATION_ROLE = "sample_app"
 DAGSTER_ROLE = "salespulse_dagster"
 DASHBOARD_ROLE = "salespulse_dashboard"
 PIPELINE_ROLE = "salespulse_pipeline"

@@ -1,6 +1,6 @@
 """Errors of the local stack."""
 
-from connect.errors import SalespulseError
+from dbconnect.errors import SalespulseError
 
 
 class StackError(SalespulseError):

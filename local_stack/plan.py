@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from connect import Settings
+from dbconnect import Settings
 from local_stack import credentials as names
 from local_stack.account import Account
 from local_stack.credentials import Credentials
@@ -246,7 +246,7 @@ def python_environment(parts: Parts) -> dict[str, str]:
 def command_programs(commands: Mapping[str, Sequence[str]], parts: Parts) -> list[Program]:
     """Further programs of the project's own command line, such as the heartbeat: name to arguments of `salespulse`."""
     salespulse = shutil.which("salespulse")
-    start = [salespulse] if salespulse else [sys.executable, "-c", "from pipelines.cli import main; main()"]
+    start = [salespulse] if salespulse else [sys.executable, "-c", "from salespulse.cli import main; main()"]
     environment = python_environment(parts)
     return [Program(name, [*start, *arguments], 3, environment=environment) for name, arguments in commands.items()]
 

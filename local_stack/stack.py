@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from connect import Settings, load_settings
+from dbconnect import Settings, load_settings
 from local_stack.account import Account, server_account
 from local_stack.credentials import DAGSTER_ROLE, load_credentials
 from local_stack.dagster_home import install_dagster_home

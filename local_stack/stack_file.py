@@ -5,8 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from connect import Settings, load_settings
-from connect.settings import STACK_FILE
+from dbconnect import Settings, load_settings
+from dbconnect.settings import STACK_FILE
 from local_stack.credentials import Credentials
 from local_stack.files import write_private
 from local_stack.layout import Layout

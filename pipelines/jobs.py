@@ -5,6 +5,7 @@ All run in one process: a refresh is one step, and a second process would only c
 
 import dagster as dg
 
+from background_jobs.dagster_bridge.run_tags import DRAINS_TAGS, MAX_RUNTIME
 from pipelines.assets.backfill import backfilled_month
 from pipelines.assets.checks import HEALTH_CHECKS, VERIFICATION_CHECKS
 from pipelines.assets.export import export_report
@@ -14,7 +15,6 @@ from pipelines.assets.rebuild import rebuild_tables
 from pipelines.assets.refresh import refresh_tables
 from pipelines.assets.repair import repair_tables
 from pipelines.retention import prune_history, prune_jobs
-from pipelines.tags import DRAINS_TAGS, MAX_RUNTIME
 
 refresh_job = dg.define_asset_job(
     "refresh_job",

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from connect import load_settings
+from dbconnect import load_settings
 
 
 def months() -> dg.MonthlyPartitionsDefinition:

@@ -10,15 +10,15 @@ from itertools import islice
 
 import dagster as dg
 
-from connect import load_settings
+from background_jobs.dagster_bridge.archive import prune_archive
+from background_jobs.dagster_bridge.store import open_store
+from background_jobs.store import JobError
+from background_jobs.webhooks import prune_deliveries
+from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, failures_explained
-from pipelines.bridge.archive import prune_archive
-from pipelines.bridge.store import open_store
+from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.refresh import Connection, connect_route
 from pipelines.resources import Warehouse
-from pipelines.webhooks import prune_deliveries
-from ratelimit_service.jobs import JobError
 
 BATCH_ROWS = 10_000
 # Some 25 ms each; the rest goes an hour later.
@@ -34,7 +34,7 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     settings, now = load_settings(), datetime.now(UTC)
     events_before = now - timedelta(days=settings.event_keep_days)
     runs_before = now - timedelta(days=settings.run_keep_days)
-    with failures_explained("pruning Dagster's history"):
+    with mapped_failures("pruning Dagster's history"):
         context.log.info("%d runs from before %s pruned", prune_runs(context.instance, runs_before), runs_before)
         if settings.dagster_url is None:
             context.log.warning("SALESPULSE_DAGSTER_URL is not set: Dagster's event log is not pruned")
@@ -51,12 +51,12 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
 def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     """Prune the archive of background jobs, exported reports, and the job store's lists, behind the ages that the settings give."""
     # Imported here: pandas takes a second, and most processes that load these definitions never export.
-    from pipelines.export.retention import expire_exports  # noqa: PLC0415
+    from background_jobs.exports.retention import expire_exports  # noqa: PLC0415
 
     settings = load_settings()
     files = expire_exports(settings.exports, keep_s=settings.export_keep_hours * 3600)
     context.log.info("%d exported reports removed", files)
-    with failures_explained("pruning the jobs' archive"), warehouse.connect() as connection:
+    with mapped_failures("pruning the jobs' archive"), warehouse.connect() as connection:
         rows = prune_archive(connection, keep_days=settings.jobs_archive_days)
         deliveries = prune_deliveries(connection, keep_days=settings.jobs_archive_days)
     context.log.info("%d jobs removed from the archive, %d webhooks from the log of deliveries", rows, deliveries)

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from connect import load_settings
-from pipelines.bridge.submit import submit_refresh
-from pipelines.draining import is_draining
+from background_jobs.dagster_bridge.run_tags import is_draining
+from background_jobs.dagster_bridge.submit import submit_refresh
+from dbconnect import load_settings
 from pipelines.jobs import health_job, maintenance_job, refresh_job, verify_job
 from pipelines.partitions import month_in_turn
 

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from background_jobs.dagster_bridge.run_tags import is_draining
+from background_jobs.dagster_bridge.submit import submit_refresh
 from dbsql import query
-from pipelines.assets.failures import failures_explained
+from pipelines.assets.failures import mapped_failures
 from pipelines.assets.observe import observe_assets
-from pipelines.bridge.submit import submit_refresh
-from pipelines.draining import is_draining
 from pipelines.jobs import refresh_job
 from pipelines.refresh import Connections
 from pipelines.refresh.observe import SourceObservation, advance_as_of, observe_source
@@ -164,7 +164,7 @@ def refresh_sensor(
     context: dg.SensorEvaluationContext, replica: Replica, warehouse: Warehouse, primary: Primary
 ) -> dg.SensorResult:
     """See `tick`."""
-    with failures_explained("looking for changes"), open_routes(replica, warehouse, primary) as connections:
+    with mapped_failures("looking for changes"), open_routes(replica, warehouse, primary) as connections:
         if not connections.replica.execute(query("source.list_views")).fetchall():
             return dg.SensorResult(skip_reason="no application is mapped yet: run `salespulse source install`")
 

@@ -25,7 +25,7 @@ from pipelines.migrate import MIGRATION_SETS, migrate
 from pipelines.refresh import Connections, RefreshOptions, RefreshResult, refresh
 from pipelines.refresh.connections import Connection, connect_route
 from pipelines.source import SourceMapping, install_source, load_mapping
-from retail_app import install_application
+from sample_app import install_application
 from tests.naive import Rollup, differences, naive_rollups
 from tests.natural import natural_dimensions, natural_rollups, quarantined, source_dimensions
 from tests.servers import Database, fresh_database
@@ -223,7 +223,7 @@ def retail_template(
 @pytest.fixture(scope="session")
 def shop_template(postgres_pair: PostgresPair, role_passwords: dict[str, str]) -> Template:
     """The tests' second application, likewise."""
-    folder = Path(__file__).parent / "source" / "shop"
+    folder = Path(__file__).parent / "pipelines" / "source" / "shop"
     mapping = load_mapping(str(folder))
     name = fresh_database(postgres_pair)
     with postgres_pair.primary.connect(name) as connection:
@@ -243,7 +243,7 @@ def any_template(request: pytest.FixtureRequest) -> Template:
 
 def install_truth(installation: Installation) -> None:
     """Add the schema `truth`, which `Installation.truth` uses where rows may be such that they can't be counted."""
-    folder = Path(__file__).parent / "source" / installation.source_name
+    folder = Path(__file__).parent / "pipelines" / "source" / installation.source_name
     installation.admin().execute((folder / "truth.sql").read_bytes())
 
 

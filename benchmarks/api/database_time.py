@@ -15,13 +15,13 @@ from benchmarks.api.on_demand import DASHBOARD, RETURNS, SALES, SUMMARY
 from benchmarks.refresh.dataset import DAYS, LAST_DAY, LINES_PER_SALE, SEED, size_label
 from benchmarks.refresh.environment import Environment, environment, running_pair
 from benchmarks.report import Report, figure
-from connect import Statement
 from dashboard_api.filters import Filter
 from dashboard_api.period import Period
 from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, opened, opening
 from dashboard_api.reports import Report as Shown
+from dbconnect import Statement
 from pipelines.refresh import refresh
-from retail_app.synthetic import generate
+from sample_app.synthetic import generate
 
 _DAYS = (30, 365)
 _PARTS = {"overview": (OVERVIEW, DASHBOARD), "sales-summary": (SALES_SUMMARY, SUMMARY)}

@@ -16,16 +16,16 @@ import psutil
 import psycopg
 
 from benchmarks.refresh.dataset import DAYS, LINES_PER_SALE, SEED, TENANTS
-from connect import Settings
 from dashboard_api.auth import issue_token
+from dbconnect import Settings
 from local_stack.layout import Layout
 from local_stack.stack import StackOptions, down, up
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
-from pipelines.cli.stack import NICENESS, kept_commands
-from pipelines.demo import prepare_schema, wait_until_drained
 from pipelines.refresh.observe import SourceObservation
-from retail_app.synthetic import generate
+from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.demo import prepare_schema, wait_until_drained
+from sample_app.synthetic import generate
 
 # Of one user: the bundled policy, which a request a second keeps, and one that a connection without think time keeps too.
 BUNDLED_LIMIT, WIDE_LIMIT = "100/minute", "1000000/minute"

@@ -144,7 +144,7 @@ def _value(scene: Scene, statement: str) -> int:
 @contextmanager
 def _command(scene: Scene, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "SALESPULSE_DATA_DIR": str(scene.directory)}
-    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from salespulse.cli import main; main()", *arguments]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             yield process

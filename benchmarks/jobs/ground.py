@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks.jobs.wire import Connection
 from benchmarks.ratelimit.server import free_port
-from connect import Settings
 from dashboard_api.auth import issue_token
+from dbconnect import Settings
 from local_stack.stack import StackOptions, down, up
 from local_stack.waiting import wait_until
-from pipelines.cli.stack import NICENESS, kept_commands
-from pipelines.demo import prepare_schema
+from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.demo import prepare_schema
 
 _UNTHROTTLED = '[policies.default]\nlimits = ["10000000/minute per user"]\n'
 _HOST = "127.0.0.1"

@@ -19,11 +19,11 @@ import dagster as dg
 import psycopg
 import redis
 
+from background_jobs.dagster_bridge.dispatcher import tags_of
+from background_jobs.store import Caps, Claim, Deadlines, JobState, JobStore, Submission
 from benchmarks.jobs.ground import Api, now_ms
 from benchmarks.report import Figure, Report
 from local_stack.dagster_home import dagster_environment
-from pipelines.bridge.dispatcher import tags_of
-from ratelimit_service.jobs import Caps, Claim, Deadlines, JobState, JobStore, Submission
 
 ENDING_TOGETHER = 100
 BOUND_MS = 500.0

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import redis
 
+from background_jobs.store import Caps, JobStore, Submission
 from benchmarks.jobs.ground import Api, now_ms
 from benchmarks.report import Figure, Report
-from ratelimit_service.jobs import Caps, JobStore, Submission
 
 STREAMS = 500
 _TENANTS = 50

@@ -9,10 +9,10 @@ from typing import Any
 
 import redis
 
+from background_jobs.store import Caps, JobStore
 from benchmarks.jobs.ground import Api
 from benchmarks.jobs.wire import Connection
 from benchmarks.report import Figure, Report, figure
-from ratelimit_service.jobs import Caps, JobStore
 
 CLIENTS = 50
 _PATH = "/api/jobs"

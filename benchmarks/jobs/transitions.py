@@ -9,8 +9,7 @@ from functools import partial
 
 import redis
 
-from benchmarks.report import Figure, Report
-from ratelimit_service.jobs import (
+from background_jobs.store import (
     ENDED,
     LIVE,
     TRANSITIONS,
@@ -22,6 +21,7 @@ from ratelimit_service.jobs import (
     JobStoreOptions,
     Submission,
 )
+from benchmarks.report import Figure, Report
 
 WRITERS = 8
 _CAPS = Caps(per_tenant=100_000)

@@ -10,11 +10,11 @@ from typing import Any
 
 import redis
 
+from background_jobs.dagster_bridge.dispatcher import Dispatcher
+from background_jobs.dagster_bridge.run_tags import JOB_ATTEMPT, JOB_ID
+from background_jobs.kinds import KINDS
+from background_jobs.store import Caps, JobState, JobStore
 from benchmarks.report import Figure, Report
-from pipelines.bridge.dispatcher import Dispatcher
-from pipelines.bridge.tags import JOB_ATTEMPT, JOB_ID
-from pipelines.kinds import KINDS
-from ratelimit_service.jobs import Caps, JobState, JobStore
 
 _TENANTS = 50
 _AT_ONCE = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from benchmarks.refresh.changes import Scatter
 from benchmarks.refresh.environment import Environment
 from pipelines.refresh import RefreshResult, refresh
-from retail_app.synthetic import DEFAULT_LAST_DAY, SyntheticCounts, generate
+from sample_app.synthetic import DEFAULT_LAST_DAY, SyntheticCounts, generate
 
 SEED = 1
 TENANTS = 200

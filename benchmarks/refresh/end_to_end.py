@@ -18,12 +18,12 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.report import Figure, Report
-from connect import Settings
+from dbconnect import Settings
 from local_stack.stack import StackOptions, down, up
-from pipelines.cli.stack import NICENESS, kept_commands
-from pipelines.demo import prepare_schema, wait_until_drained
 from pipelines.refresh.observe import SourceObservation
-from retail_app.synthetic import generate
+from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.demo import prepare_schema, wait_until_drained
+from sample_app.synthetic import generate
 
 RATE = 20.0
 _LOOK_EVERY_S = 0.02

@@ -17,7 +17,7 @@ from local_stack.waiting import wait_until
 from pipelines.migrate import migrate
 from pipelines.refresh import Connections, RefreshOptions, connect_route
 from pipelines.source import install_source, load_mapping
-from retail_app import install_application
+from sample_app import install_application
 
 # Durable, as in production: nothing is won by losing sales in a crash. The sizes leave room for other work on the machine.
 SETTINGS: Mapping[str, str] = {

@@ -11,9 +11,9 @@ from benchmarks.refresh.environment import Environment, environment
 from benchmarks.report import Figure, Report
 from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshOptions
-from retail_app import load_online_retail
+from sample_app import load_online_retail
+from sample_app.online_retail import DATA_FILE
 
-_REAL_SALES = Path(__file__).parents[2] / "data" / "online_retail.parquet"
 _REAL_LINES = 541_909
 _LIMIT_MIB = 300
 _LARGEST_BATCH = 1_000_000
@@ -22,7 +22,7 @@ _LARGEST_BATCH = 1_000_000
 def measure_real_sales(report: Report, pair: PostgresPair) -> None:
     """Online Retail (one tenant, 38 stores, 21 lines an invoice): the first refresh over all of it."""
     with environment(pair, "real_sales") as made:
-        load_online_retail(made.application, _REAL_SALES)
+        load_online_retail(made.application, DATA_FILE)
         made.settle()
         found = _run(made, batch_documents=RefreshOptions(made.options.mapping).batch_documents)
         assert found["lines"] == _REAL_LINES, found

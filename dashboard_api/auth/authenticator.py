@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from connect import Read, ReadRouter, SalespulseError, Settings
-from connect.routes import AsyncConnection
 from dashboard_api.auth.api_keys import PREFIX, hash_api_key
 from dashboard_api.auth.identity import Identity
 from dashboard_api.auth.tenants import TenantKeys
 from dashboard_api.auth.tokens import TokenVerifier
 from dashboard_api.errors import ForbiddenError, UnauthenticatedError
+from dbconnect import Read, ReadRouter, SalespulseError, Settings
+from dbconnect.routes import AsyncConnection
 from dbsql import query
 
 # How long a revoked key or a deleted tenant may still be answered by this process.

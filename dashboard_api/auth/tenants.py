@@ -5,8 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from connect import Read, ReadRouter
-from connect.routes import AsyncConnection
+from dbconnect import Read, ReadRouter
+from dbconnect.routes import AsyncConnection
 from dbsql import query
 
 # An unknown tenant is remembered for a moment only: it may be there after the next refresh.

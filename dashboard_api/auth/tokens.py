@@ -14,10 +14,10 @@ from typing import Any
 import jwt
 from pydantic import SecretStr
 
-from connect import Settings
 from dashboard_api.auth.identity import Identity
 from dashboard_api.auth.jwks import JwksKeys
 from dashboard_api.errors import NotConfiguredError, UnauthenticatedError
+from dbconnect import Settings
 
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_S = 10.0

@@ -5,15 +5,15 @@ from typing import Any
 
 from starlette.requests import Request
 
-from connect import Read
-from connect.routes import AsyncConnection
+from background_jobs.store import Job
 from dashboard_api.auth import Identity
 from dashboard_api.errors import ForbiddenError
 from dashboard_api.jobs.errors import JobNotFoundError
 from dashboard_api.report_route import find_caller
 from dashboard_api.services import services_of
+from dbconnect import Read
+from dbconnect.routes import AsyncConnection
 from dbsql import query
-from ratelimit_service.jobs import Job
 
 
 async def find_job(request: Request, identity: Identity, job_id: str) -> Job:

@@ -9,9 +9,9 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from background_jobs.kinds import KINDS
+from background_jobs.store import JobState
 from dashboard_api.errors import ParameterError
-from pipelines.kinds import KINDS
-from ratelimit_service.jobs import JobState
 
 DELAY_MAX_S = 30 * 86_400
 PRIORITY_MAX = 10

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from connect import Settings
+from background_jobs.kinds import JobKind
+from background_jobs.store import FailureCode, Job, JobState
 from dashboard_api.models import Document
-from pipelines.kinds import JobKind
-from ratelimit_service.jobs import FailureCode, Job, JobState
+from dbconnect import Settings
 
 PATH = "/api/jobs"
 EXAMPLE_ID = "0193a5c0-7d4e-7a61-9c3b-5d1f6a2b8c90"

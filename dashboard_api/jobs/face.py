@@ -13,13 +13,13 @@ from typing import Any
 import redis.asyncio
 from prometheus_client import CollectorRegistry
 
-from connect import Settings
+from background_jobs.store import AsyncJobStore
 from dashboard_api.jobs.feed import Feed
 from dashboard_api.jobs.links import LinkSigner
 from dashboard_api.jobs.metrics import JobMetrics
 from dashboard_api.jobs.slots import StreamSlots
 from dashboard_api.jobs.tasks import end_tasks
-from ratelimit_service.jobs import AsyncJobStore
+from dbconnect import Settings
 
 log = logging.getLogger(__name__)
 

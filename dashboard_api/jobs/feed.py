@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from ratelimit_service.jobs import AsyncJobStore, JobEvent, JobStoreUnavailableError
+from background_jobs.store import AsyncJobStore, JobEvent, JobStoreUnavailableError
 
 # What a watcher may have waiting; a reader that lets more than this pile up is dropped and resumes by itself.
 PENDING_MAX = 256

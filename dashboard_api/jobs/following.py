@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from background_jobs.store import ENDED, AsyncJobStore, Job, JobEvent, JobStoreUnavailableError
 from dashboard_api.jobs.feed import Feed, Told, Watch, tell
-from ratelimit_service.jobs import ENDED, AsyncJobStore, Job, JobEvent, JobStoreUnavailableError
 
 _BATCH = 1_000
 

@@ -6,16 +6,16 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dashboard_api.errors import ParameterError, ProblemError
-from dashboard_api.jobs.errors import IdempotencyError, JobsUnavailableError, QueueFullProblemError
-from dashboard_api.problems import refuse
-from ratelimit_service.jobs import (
+from background_jobs.store import (
     IdempotencyConflictError,
     JobError,
     JobStoreUnavailableError,
     JobUsageError,
     QueueFullError,
 )
+from dashboard_api.errors import ParameterError, ProblemError
+from dashboard_api.jobs.errors import IdempotencyError, JobsUnavailableError, QueueFullProblemError
+from dashboard_api.problems import refuse
 
 log = logging.getLogger(__name__)
 

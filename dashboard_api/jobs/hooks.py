@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from connect import Read
-from connect.routes import AsyncConnection
+from background_jobs.kinds import KINDS
+from background_jobs.webhooks import VerificationError, new_secret
+from background_jobs.webhooks.inbound import Hook, find_hook, verify
 from dashboard_api.answers import render_json
 from dashboard_api.errors import ParameterError
 from dashboard_api.jobs import openapi
@@ -16,9 +17,8 @@ from dashboard_api.jobs.documents import HookModel
 from dashboard_api.jobs.errors import HookNotFoundError, HookRefusedError
 from dashboard_api.jobs.submitting import submit
 from dashboard_api.services import services_of
-from pipelines.kinds import KINDS
-from pipelines.webhooks.inbound import Hook, find_hook, verify
-from ratelimit_service.webhooks import VerificationError, new_secret
+from dbconnect import Read
+from dbconnect.routes import AsyncConnection
 
 # Read whole, since the signature is over all of it; what it says is of no use here.
 BODY_MAX_BYTES = 1024 * 1024

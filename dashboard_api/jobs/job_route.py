@@ -6,12 +6,12 @@ from typing import Any, get_args
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from background_jobs.store import JobError
 from dashboard_api.auth import Identity
 from dashboard_api.credentials import credentials_of, identity_or_refusal
 from dashboard_api.jobs.handlers import problem_of
 from dashboard_api.report_route import read_filter
 from dashboard_api.services import services_of
-from ratelimit_service.jobs import JobError
 
 
 async def find_identity(request: Request) -> Identity:

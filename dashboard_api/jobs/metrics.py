@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from background_jobs.store import AsyncJobStore, JobStoreUnavailableError, families
 from dashboard_api.jobs.slots import StreamSlots
-from ratelimit_service.jobs import AsyncJobStore, JobStoreUnavailableError, families
 
 
 class JobMetrics(Collector):

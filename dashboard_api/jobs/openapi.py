@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from background_jobs.kinds import KINDS
 from dashboard_api.jobs.asked import DELAY_MAX_S, PRIORITY_MAX
 from dashboard_api.jobs.documents import EXAMPLE_ID, JobModel
 from dashboard_api.routes import refusal
-from pipelines.kinds import KINDS
 
 Answers = dict[int | str, dict[str, Any]]
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from background_jobs.store import Job, JobState
 from dashboard_api.jobs.documents import PATH
 from dashboard_api.jobs.errors import JobEndedError, JobNotEndedError, ResultGoneError
 from dashboard_api.jobs.links import LINK_S, LinkSigner
-from ratelimit_service.jobs import Job, JobState
 
 _FILE = re.compile(r"[0-9a-f-]{36}\.(?P<format>csv|xlsx|parquet)")
 _MEDIA = {

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import FileResponse
 
+from background_jobs.kinds import KINDS
+from background_jobs.store import Job, JobState
 from dashboard_api.answers import matches_tag, render_json
 from dashboard_api.auth import Identity
 from dashboard_api.jobs import documents, openapi
@@ -22,8 +24,6 @@ from dashboard_api.jobs.streaming import job_texts, tenant_texts
 from dashboard_api.jobs.submitting import check_role, submit_job
 from dashboard_api.routes import API_KEY, BEARER
 from dashboard_api.services import services_of
-from pipelines.kinds import KINDS
-from ratelimit_service.jobs import Job, JobState
 
 
 async def identity_of(

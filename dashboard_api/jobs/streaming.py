@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 
-from connect import SalespulseError
+from background_jobs.store import Job
 from dashboard_api.auth import Identity
 from dashboard_api.credentials import credentials_of
 from dashboard_api.jobs.feed import Watch
 from dashboard_api.jobs.following import follow
 from dashboard_api.services import services_of
-from ratelimit_service.jobs import Job
+from dbconnect import SalespulseError
 
 _BEAT = b": still here\n\n"
 _RESYNC = b"event: resync\ndata: {}\n\n"

@@ -5,12 +5,12 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 
+from background_jobs.kinds import KINDS, OPERATOR, ParameterError
+from background_jobs.store import AsyncJobStore, Submitted
 from dashboard_api.auth import Identity
 from dashboard_api.errors import ForbiddenError
 from dashboard_api.jobs.asked import fingerprint, read_idempotency_key, read_job_request
 from dashboard_api.jobs.bodies import read_json
-from pipelines.kinds import KINDS, OPERATOR, ParameterError
-from ratelimit_service.jobs import AsyncJobStore, Submitted
 
 
 async def submit_job(store: AsyncJobStore, request: Request, identity: Identity) -> Submitted:

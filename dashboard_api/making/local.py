@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 
-from connect import ReadRouter, Settings
 from dashboard_api.answers import Answer, render_csv, render_json
 from dashboard_api.filters import Format
 from dashboard_api.making.maker import Made, MakerState, Wanted
@@ -11,6 +10,7 @@ from dashboard_api.readings import Readings
 from dashboard_api.reports import REPORTS, Figures, Part
 from dashboard_api.reports.reading import read_figures
 from dashboard_api.turns import Turns
+from dbconnect import ReadRouter, Settings
 
 
 class LocalMaker:

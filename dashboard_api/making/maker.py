@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from connect import RouterState
 from dashboard_api.answers import Answer
 from dashboard_api.filters import Filter, Format
+from dbconnect import RouterState
 
 
 class Wanted(NamedTuple):

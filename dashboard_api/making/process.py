@@ -16,13 +16,13 @@ from typing import Any, cast
 import psycopg
 import uvloop
 
-from connect import ReadRouter, SalespulseError, Settings, Share
 from dashboard_api.garbage import settle
 from dashboard_api.logs import set_up_logs
 from dashboard_api.making.frames import Failure, Frames
 from dashboard_api.making.local import LocalMaker
 from dashboard_api.making.maker import MakerState, Wanted
 from dashboard_api.sizes import readers, readings_bytes
+from dbconnect import ReadRouter, SalespulseError, Settings, Share
 
 _NICENESS = 5
 _TELL_EVERY_S = 0.5

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 
-from connect import Settings
 from dashboard_api.making.frames import Failure, Frames
 from dashboard_api.making.local import LocalMaker
 from dashboard_api.making.maker import Made, MakerState, Wanted
+from dbconnect import Settings
 
 _READY_S = 15.0
 _PAUSE_S = 1.0

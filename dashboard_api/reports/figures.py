@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from connect import Statement
 from dashboard_api.errors import NotReadyError, ParameterError, StoreNotFoundError
 from dashboard_api.filters import Filter
 from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, FIRST_DATE, Period
+from dbconnect import Statement
 from dbsql import query
 
 Row = dict[str, Any]

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from connect import Statement
 from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Filter
 from dashboard_api.period import Period
 from dashboard_api.reports.figures import Figures, Part, Row, opened, opening
+from dbconnect import Statement
 
 # Runs statements in one transaction that shows the tenant's rows alone, and gives the rows of each.
 Ask: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Sequence[Row]]]]

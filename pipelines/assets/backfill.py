@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from connect import load_settings
+from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import OWNERS, WAREHOUSE_POOL, source_key, table_key
 from pipelines.assets.progress import ProgressLog, follow_refresh
 from pipelines.partitions import MONTHS
@@ -37,7 +37,7 @@ def backfilled_month(
     reason = f"backfill {from_date:%Y-%m}"
     with (
         jobs.open(context) as reporter,
-        failures_explained(reason),
+        mapped_failures(reason),
         open_routes(replica, warehouse, primary) as connections,
     ):
         options = RefreshOptions.from_settings(load_settings())

@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from connect import load_settings
-from connect.routes import DASHBOARD_READ
-from pipelines.assets.failures import RETRIES, failures_explained
-from pipelines.bridge.tags import JOB_ID
-from pipelines.kinds.export_sales_report import ExportSalesReport
+from background_jobs.dagster_bridge.run_tags import JOB_ID
+from background_jobs.kinds.export_sales_report import ExportSalesReport
+from dbconnect import load_settings
+from dbconnect.routes import DASHBOARD_READ
+from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.resources import JobReporter
 
 
@@ -25,13 +25,13 @@ class ExportConfig(dg.Config):
 def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: JobReporter) -> None:
     """Write the file as `<job id>.<format>` into the export directory, whole or not at all."""
     # Imported here: pandas takes a second, and most processes that load these definitions never export.
-    from pipelines.export import export_report as write_report  # noqa: PLC0415
+    from background_jobs.exports import export_report as write_report  # noqa: PLC0415
 
     asked = ExportSalesReport.model_validate(config.params)
     settings = load_settings()
     name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{asked.format}"
 
-    with jobs.open(context) as reporter, failures_explained("exporting"):
+    with jobs.open(context) as reporter, mapped_failures("exporting"):
 
         def moved(percent: float, rows: int) -> None:
             reporter.raise_if_canceled()

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from connect.errors import SalespulseError, UnavailableError
-from pipelines.refresh import ForeignSourceError, RefreshBusyError
-from pipelines.refresh.explain import explained
+from dbconnect.error_mapping import mapped_errors
+from dbconnect.errors import LockTimeoutError, SalespulseError, UnavailableError
+from pipelines.refresh import ForeignSourceError
 
 # A server that restarts is back within a minute.
 RETRIES = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 @contextmanager
-def failures_explained(what: str) -> Iterator[None]:
+def mapped_failures(what: str) -> Iterator[None]:
     """Turn the project's errors and those of the database into `dagster.Failure`, without their stack.
 
     Args:
@@ -25,10 +25,10 @@ def failures_explained(what: str) -> Iterator[None]:
             nobody foresaw keeps its stack, and is not tried again: it would only fail later.
     """
     try:
-        with explained(what):
+        with mapped_errors(what):
             yield
     except SalespulseError as error:
-        may_pass = isinstance(error, UnavailableError | RefreshBusyError) and not isinstance(error, ForeignSourceError)
+        may_pass = isinstance(error, UnavailableError | LockTimeoutError) and not isinstance(error, ForeignSourceError)
         raise dg.Failure(
             description=str(error), metadata={"error": type(error).__name__}, allow_retries=may_pass
         ) from None

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pipelines.kinds.hello_world import HelloWorld
+from background_jobs.kinds.hello_world import HelloWorld
 from pipelines.resources import JobReporter
 
 # A step is waited out in pieces, so that a job that is canceled ends soon.

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from dbsql import query
-from pipelines.assets.failures import failures_explained
+from pipelines.assets.failures import mapped_failures
 from pipelines.assets.names import REPLICA_POOL
 from pipelines.assets.source import source_observations
 from pipelines.refresh import Connections, read_state
@@ -18,7 +18,7 @@ def observe_source_assets(
     context: dg.OpExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary
 ) -> None:
     """Look at the source once, and report on each of its assets."""
-    with failures_explained("observing the source"), open_routes(replica, warehouse, primary) as connections:
+    with mapped_failures("observing the source"), open_routes(replica, warehouse, primary) as connections:
         for event in observe_assets(connections):
             context.log_event(event)
 

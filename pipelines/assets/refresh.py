@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from connect import load_settings
+from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table, plot_net, preview_rollup
 from pipelines.assets.progress import ProgressLog, follow_refresh
@@ -45,7 +45,7 @@ def refresh_tables(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring every table up to the replica's present state; see `pipelines.refresh.refresh`."""
     began = time.perf_counter()
-    with jobs.open(context) as reporter, failures_explained("refreshing"):
+    with jobs.open(context) as reporter, mapped_failures("refreshing"):
         settings = load_settings()
         with open_routes(replica, warehouse, primary) as connections:
             result = refresh(

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from connect import load_settings
+from dbconnect import load_settings
 from pipelines.assets.checks import VerificationRange, name_drift
-from pipelines.assets.failures import RETRIES, failures_explained
+from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.progress import follow_months, log_months
 from pipelines.assets.tables import FACTS
@@ -28,7 +28,7 @@ def repair_tables(
     first, last = config.dates(datetime.now(UTC).date())
     with (
         jobs.open(context) as reporter,
-        failures_explained("repairing"),
+        mapped_failures("repairing"),
         open_routes(replica, warehouse, primary) as connections,
     ):
         report = verify(

@@ -1,6 +1,6 @@
 """What can go wrong in a migration."""
 
-from connect.errors import SalespulseError
+from dbconnect.errors import SalespulseError
 
 
 class MigrationError(SalespulseError):

@@ -11,8 +11,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from connect import Settings
-from connect.errors import UnavailableError
+from dbconnect import Settings
+from dbconnect.errors import UnavailableError
 from dbsql import query, sql_root
 from pipelines.migrate.errors import MigrationError
 

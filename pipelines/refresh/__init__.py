@@ -4,7 +4,6 @@ from pipelines.refresh.connections import Connection, Connections, connect_route
 from pipelines.refresh.errors import (
     ForeignSourceError,
     NoReplicaError,
-    RefreshBusyError,
     RefreshError,
     ReplicaBehindError,
     RollupError,
@@ -20,7 +19,6 @@ __all__ = [
     "Connections",
     "ForeignSourceError",
     "NoReplicaError",
-    "RefreshBusyError",
     "RefreshError",
     "RefreshOptions",
     "RefreshResult",

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from connect import Settings, UnavailableError
-from connect.routes import PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, Connection, connect_route
+from dbconnect import Settings, UnavailableError
+from dbconnect.routes import PIPELINE_READ, PIPELINE_WRITE, SOURCE_WRITE, Connection, connect_route
 from pipelines.refresh.errors import NoReplicaError
 
 __all__ = ["Connection", "Connections", "connect_route", "open_connections", "open_replica"]

@@ -1,14 +1,10 @@
 """What keeps a refresh from running. Whatever is raised, the warehouse is as it was: a refresh is one transaction."""
 
-from connect.errors import SalespulseError, UnavailableError
+from dbconnect.errors import SalespulseError, UnavailableError
 
 
 class RefreshError(SalespulseError):
     """The refresh can't go on; the last good tables stay."""
-
-
-class RefreshBusyError(RefreshError):
-    """Another refresh, verification or repair holds the lock, and did not let go in time."""
 
 
 class ReplicaBehindError(RefreshError, UnavailableError):

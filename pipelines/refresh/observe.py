@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.explain import explained
 from pipelines.refresh.queue import count_pending
 from pipelines.refresh.state import RefreshState, read_state, text_ids
 
@@ -63,7 +63,7 @@ def observe_source(connections: Connections) -> SourceObservation:
         RefreshError: the source or the warehouse is not installed.
         UnavailableError: a server went away.
     """
-    with explained("observing the source"):
+    with mapped_errors("observing the source"):
         state = read_state(connections.warehouse)
         flushed = _primary_lsn(connections)
         shown = connections.replica.execute(query("observe.replica"), {"primary_lsn": flushed}).fetchone()
@@ -104,7 +104,7 @@ def advance_as_of(connections: Connections, observation: SourceObservation) -> b
     if observation.is_pending or observation.horizon is None:
         return False
     warehouse = connections.warehouse
-    with explained("advancing the freshness"), warehouse.transaction():
+    with mapped_errors("advancing the freshness"), warehouse.transaction():
         taken = warehouse.execute(query("state.try_lock")).fetchone()
         state: RefreshState | None = read_state(warehouse)
         if taken is None or not taken["is_taken"] or state is None or state.horizon != observation.horizon:

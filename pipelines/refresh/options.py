@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connect import Settings
+from dbconnect import Settings
 from pipelines.refresh.apply import Applied
 from pipelines.source.mapping import SourceMapping, load_mapping
 

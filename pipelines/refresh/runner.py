@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.apply import apply_documents
 from pipelines.refresh.changes import DOCUMENT_KINDS, advance, read_anchors, read_batch
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.dimensions import DIMENSION_ENTITIES, apply_dimensions
-from pipelines.refresh.explain import explained
 from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
 from pipelines.refresh.queue import (
     FIRST_DATE,
@@ -56,7 +56,7 @@ def refresh(
         wait: waits a number of seconds between looks while draining.
 
     Raises:
-        RefreshBusyError: another refresh did not let go of the lock in time.
+        LockTimeoutError: another refresh did not let go of the lock in time.
         ReplicaBehindError: the replica shows less than the facts reflect already.
         ForeignSourceError: the replica belongs to another cluster.
         RefreshError: a privilege, table or column is missing, a disk is full.
@@ -65,7 +65,7 @@ def refresh(
     result = RefreshResult()
     ends_at = time.monotonic() + drain_s
     phases = Phases(result.seconds, at)
-    with explained("refreshing"):
+    with mapped_errors("refreshing"):
         while True:
             refresh_transaction(connections, options, result, phases)
             if progress is not None:
@@ -113,7 +113,7 @@ def restart_history(connections: Connections, options: RefreshOptions, *, reason
         reason: kept with the event, for operators.
     """
     warehouse = connections.warehouse
-    with explained("restarting history"), warehouse.transaction():
+    with mapped_errors("restarting history"), warehouse.transaction():
         take_lock(connections, options)
         warehouse.execute(query("state.forget_all_seen"))
         warehouse.execute(query("state.forget_state"))

@@ -8,10 +8,17 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from connect import load_settings
-from pipelines.bridge.reporter import JobRun, Reporter
-from pipelines.bridge.store import open_store
-from pipelines.bridge.tags import JOB_ATTEMPT, JOB_ID, JOB_RECORD, JOB_RESULT, RETRY_NUMBER, parse_json
+from background_jobs.dagster_bridge.reporter import JobRun, Reporter
+from background_jobs.dagster_bridge.run_tags import (
+    JOB_ATTEMPT,
+    JOB_ID,
+    JOB_RECORD,
+    JOB_RESULT,
+    RETRY_NUMBER,
+    parse_json,
+)
+from background_jobs.dagster_bridge.store import open_store
+from dbconnect import load_settings
 
 
 class RunReporter(Reporter):

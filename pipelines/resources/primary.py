@@ -2,7 +2,7 @@
 
 from dagster import ConfigurableResource
 
-from connect import load_settings
+from dbconnect import load_settings
 from pipelines.refresh import Connection, connect_route
 
 

@@ -1,6 +1,6 @@
 """What can be wrong with a mapping."""
 
-from connect.errors import SalespulseError
+from dbconnect.errors import SalespulseError
 
 
 class SourceError(SalespulseError):

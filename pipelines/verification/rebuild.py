@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import date
 
+from dbconnect.error_mapping import mapped_errors
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.explain import explained
 from pipelines.refresh.options import RefreshOptions
 from pipelines.refresh.rollups import Rollup
 from pipelines.refresh.runner import take_lock
@@ -32,10 +32,10 @@ def rebuild(
         progress: called after each month with its first day and the last month's.
 
     Raises:
-        RefreshBusyError: a refresh did not let go of the lock in time.
+        LockTimeoutError: a refresh did not let go of the lock in time.
     """
     written = 0
-    with explained(f"rebuilding {rollup.name}"):
+    with mapped_errors(f"rebuilding {rollup.name}"):
         pieces = [month_of(month) for month in sorted(months_with_rows(connections, (rollup,)))]
         for window in pieces:
             with connections.warehouse.transaction():

@@ -6,12 +6,12 @@ from datetime import date, timedelta
 
 from psycopg import sql
 
+from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.apply import apply_documents, clear_batch_tables, stage_documents
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.copying import source_query
-from pipelines.refresh.explain import explained
 from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
 from pipelines.refresh.queue import moments
 from pipelines.refresh.rollups import all_rollups
@@ -63,7 +63,7 @@ def verify(
     # Whatever takes long is done in bounded transactions before the long lock.
     result = refresh(connections, options, at=at)
     phases = Phases(result.seconds, at)
-    with explained("verifying"), connections.warehouse.transaction():
+    with mapped_errors("verifying"), connections.warehouse.transaction():
         take_lock(connections, options)
         state = read_state(connections.warehouse)
         with open_snapshot(connections, state, statement_timeout_s=options.statement_timeout_s) as opened:

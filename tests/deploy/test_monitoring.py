@@ -11,13 +11,13 @@ import pytest
 import yaml
 from prometheus_client.core import Metric
 
-from connect.pool_options import PoolState
-from connect.router_base import RouterState
-from connect.server_record import ServerState
+from background_jobs.store import FailureCode, Histogram, JobState, JobStats, families
+from background_jobs.webhooks import OUTCOMES
 from dashboard_api.collector import Reading, StateCollector
 from dashboard_api.metrics import Metrics
-from pipelines.webhooks import OUTCOMES
-from ratelimit_service.jobs import FailureCode, Histogram, JobState, JobStats, families
+from dbconnect.pool_options import PoolState
+from dbconnect.router_base import RouterState
+from dbconnect.server_record import ServerState
 from ratelimit_service.metrics import Metrics as LimiterMetrics
 from tests.docs.pages import ROOT, read_page
 

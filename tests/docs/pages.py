@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipelines.cli.root import cli
+from salespulse.cli.root import cli
 from tests.warehouse import Installation
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ class Reader:
         """Run `salespulse …` and give what it printed; the standby has replayed everything before it starts."""
         self._installation.wait_for_replay()
         if self._has_packages:
-            return self.python("from pipelines.cli import main; main()", *arguments, fails=fails)
+            return self.python("from salespulse.cli import main; main()", *arguments, fails=fails)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._directory)
             for name, value in self._environment.items():

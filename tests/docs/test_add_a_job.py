@@ -1,4 +1,4 @@
-"""docs/howto/add-a-job.md, followed to the letter in a copy of `pipelines`."""
+"""docs/howto/add-a-job.md, followed to the letter in a copy of the packages."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.refresh import RefreshResult
-from retail_app.synthetic import generate
+from sample_app.synthetic import generate
 from tests.docs.pages import ROOT, Reader, read_page, titled_blocks
 from tests.warehouse import Installation, one
 
@@ -18,7 +18,7 @@ _RUN = """
 import json, sys
 import dagster as dg
 from pipelines.definitions import defs
-from pipelines.kinds import kind_named
+from background_jobs.kinds import kind_named
 
 kind = kind_named("count_stores")
 submission = kind.submission(tenant=sys.argv[1], params={"at_least": int(sys.argv[2])})
@@ -37,10 +37,11 @@ with dg.DagsterInstance.ephemeral() as instance:
 
 @pytest.fixture
 def reader(installation: Installation, tmp_path: Path) -> Reader:
-    """Somebody with a copy of `pipelines` that has the page's files, and its job among the others."""
-    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+    """Somebody with a copy of `background_jobs` and `pipelines` that has the page's files, and its job among the others."""
+    for package in ("background_jobs", "pipelines"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     blocks = titled_blocks(PAGE)
-    assert set(blocks) == {"pipelines/kinds/count_stores.py", "pipelines/assets/count_stores.py"}
+    assert set(blocks) == {"background_jobs/kinds/count_stores.py", "pipelines/assets/count_stores.py"}
     for title, text in blocks.items():
         (tmp_path / title).write_text(text, encoding="utf-8")
     jobs = tmp_path / "pipelines" / "jobs.py"

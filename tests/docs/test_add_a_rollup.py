@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.refresh import RefreshResult, RollupError
 from pipelines.refresh.rollups import parse_rollup
-from retail_app.synthetic import generate
+from sample_app.synthetic import generate
 from tests.docs.pages import ROOT, Reader, read_page, shell_lines, titled_blocks
 from tests.naive import COLUMNS, Rollup, naive_rollup
 from tests.warehouse import Installation

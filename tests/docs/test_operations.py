@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dbsql import query
 from pipelines.refresh import RefreshResult
-from retail_app.synthetic import generate
+from sample_app.synthetic import generate
 from tests.docs.pages import Reader, read_page, shell_lines, titled_blocks
 from tests.warehouse import Installation
 

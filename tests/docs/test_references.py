@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from connect import Settings
-from pipelines.cli.root import cli
+from dbconnect import Settings
+from salespulse.cli.root import cli
 from tests.docs.pages import ROOT
 
 PAGES = sorted(
