@@ -5,7 +5,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from pipelines.refresh import RefreshError, RefreshResult
+from dbconnect import DatabaseError
+from pipelines.refresh import RefreshResult
 from pipelines.source import SourceError, check_source, install_source, load_mapping, uninstall_source
 from pipelines.verification import verify
 from tests.pipelines.refresh.sessions import Session
@@ -60,7 +61,7 @@ def test_uninstall_leaves_the_application_as_it_was(
     ):
         assert admin.execute(query.encode()).fetchall() == []
     session.run(world, sell, 1, 2, 3)
-    with pytest.raises(RefreshError, match=r"source check|source install"):
+    with pytest.raises(DatabaseError, match=r"source check|source install"):
         refresh_mapped()
 
 
@@ -87,7 +88,7 @@ def test_a_dropped_column_takes_its_view_and_the_refresh_says_so(
     column = {"retail": "retail.sale_items DROP COLUMN tax_amount", "shop": "shop.sale_lines DROP COLUMN tax_cents"}
     session.run(world, sell, 1, 2, 3)
     mapped.admin().execute(f"ALTER TABLE {column[mapped.source_name]} CASCADE".encode())
-    with pytest.raises(RefreshError, match=r"salespulse_source\.sale_line.* does not exist.*source check"):
+    with pytest.raises(DatabaseError, match=r"salespulse_source\.sale_line.* does not exist.*source check"):
         refresh_mapped()
     assert mapped.rollup_errors(before) == {}
 
@@ -105,7 +106,7 @@ def test_a_missing_privilege_is_named(
         ("UPDATE ON salespulse.daily_store_sales FROM salespulse_pipeline", "table daily_store_sales"),
     ):
         admin.execute(f"REVOKE {revoked}".encode())
-        with pytest.raises(RefreshError, match=f"permission denied for {named}.*What to do: grant it"):
+        with pytest.raises(DatabaseError, match=f"permission denied for {named}.*What to do: grant it"):
             refresh_mapped()
         admin.execute(f"GRANT {revoked.replace(' FROM ', ' TO ')}".encode())
     assert refresh_mapped().applied.documents == 1
