@@ -1,8 +1,9 @@
-"""Which node of a cluster to ask for a key, learned from MOVED answers: a redirected check was not executed."""
+"""Find the cluster node for a key, corrected by MOVED replies (a redirected check was not executed)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from redis.crc import key_slot
 
@@ -10,10 +11,10 @@ Address = tuple[str, int]
 
 
 class ClusterMap:
-    """Slots to addresses. After the start it needs no CLUSTER SLOTS: any node answers MOVED with the right one.
+    """Slots and their nodes' addresses. After the start no CLUSTER SLOTS is needed: any node replies MOVED.
 
     Args:
-        slots: what the client knew: each slot's master.
+        slots: each slot's master.
         addresses: all known nodes, replicas included.
     """
 
@@ -22,12 +23,17 @@ class ClusterMap:
         self._addresses = list(dict.fromkeys([*addresses, *self._slots.values()]))
         self._suspects: dict[Address, int] = {}
 
+    @classmethod
+    def of_nodes(cls, slots: Mapping[int, Sequence[Any]], nodes: Iterable[Any]) -> Self:
+        """Return the map that a redis-py cluster client has: its nodes by slot, masters first, and all its nodes."""
+        return cls(((slot, _address(replicas[0])) for slot, replicas in slots.items()), map(_address, nodes))
+
     def owner(self, key: bytes) -> Address:
-        """The node that has the key's slot, as far as is known."""
+        """Return the node that has the key's slot, as far as is known."""
         return self._slots.get(key_slot(key)) or self._addresses[0]
 
-    def ask(self, owner: Address) -> Address:
-        """Whom to ask about an owner's slots: itself, or after it failed each of the others in turn."""
+    def target(self, owner: Address) -> Address:
+        """Return the node to call for an owner's slots: itself or, after failures, each of the others in turn."""
         failures = self._suspects.get(owner)
         if not failures:
             return owner
@@ -35,19 +41,23 @@ class ClusterMap:
         turn = failures % (len(others) + 1)
         return others[turn - 1] if turn else owner
 
-    def moved(self, slot: int, to: Address) -> None:
-        """A node said where a slot is. What else stood at a failed address has probably moved with it."""
+    def record_move(self, slot: int, address: Address) -> None:
+        """Move a slot to an address. If its old owner had failed, move all of that node's slots."""
         old = self._slots.get(slot)
-        if to not in self._addresses:
-            self._addresses.append(to)
-        self._slots[slot] = to
-        if old is not None and old != to and old in self._suspects:
-            self._slots.update((other, to) for other, at in tuple(self._slots.items()) if at == old)
+        if address not in self._addresses:
+            self._addresses.append(address)
+        self._slots[slot] = address
+        if old is not None and old != address and old in self._suspects:
+            self._slots.update((other, address) for other, node in tuple(self._slots.items()) if node == old)
 
-    def failed(self, owner: Address) -> None:
-        """Asking about an owner's slots gave nothing."""
+    def record_failure(self, owner: Address) -> None:
+        """Count a failed call for an owner's slots."""
         self._suspects[owner] = self._suspects.get(owner, 0) + 1
 
-    def answered(self, address: Address) -> None:
-        """A node decided something: it is well."""
+    def record_success(self, address: Address) -> None:
+        """Clear a node's failures: it answered."""
         self._suspects.pop(address, None)
+
+
+def _address(node: Any) -> Address:
+    return str(node.host), int(node.port)

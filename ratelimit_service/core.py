@@ -1,16 +1,17 @@
-"""All of the limiter but the waiting: what to ask Redis, what its reply means, and what to answer without it.
+"""Everything that a limiter does except I/O: start a check, interpret the reply, decide without Redis.
 
-The sync and async limiters are thin shells around this: `begin` gives either a decision or a `Call`; the shell sends
-the call; `finish` or `fail` makes the decision.
+`begin_*` returns a decision or a `Call`; the sync or async limiter sends the call; `finish` or `fail` decides.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from ratelimit_service.decision import Decision
+from ratelimit_service.calls import Call
+from ratelimit_service.compiled_policy import CompiledPolicy, CompiledPolicySet, check_cost
+from ratelimit_service.decision import CheckRequest, Decision
 from ratelimit_service.denial_cache import Denial
 from ratelimit_service.errors import UsageError
 from ratelimit_service.keys import Key
@@ -19,59 +20,22 @@ from ratelimit_service.limits import Algorithm
 from ratelimit_service.local import LocalLimiter
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
-from ratelimit_service.plan import Plan, Rulebook, check_cost
 from ratelimit_service.policy import OnOutage, PolicySet
-from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import NUMBER, Op, pack_request
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _LOG_EVERY_S = 10.0
 
 
-class Call:
-    """One step on its way to Redis: usually one request, two where a spent lease's rest is given back on the way.
-
-    Attributes:
-        keys: the script's KEYS.
-        requests: its ARGV.
-        size: bytes of its part of the reply.
-        skip: bytes at the reply's start that answer something else.
-    """
-
-    __slots__ = ("book", "cache_key", "cost", "keys", "op", "plan", "requests", "size", "skip", "slot_id")
-
-    def __init__(
-        self,
-        book: Rulebook,
-        plan: Plan,
-        keys: list[bytes],
-        request: bytes,
-        cost: int,
-        op: Op,
-        cache_key: Hashable = None,
-        slot_id: bytes = b"",
-    ) -> None:
-        self.book = book
-        self.plan = plan
-        self.keys = keys
-        self.requests: tuple[bytes, ...] = (request,)
-        self.cost = cost
-        self.op = op
-        self.size = plan.reply.size if op <= Op.TAKE else NUMBER.size
-        self.skip = 0
-        self.cache_key = cache_key
-        self.slot_id = slot_id
-
-
 class Core:
-    """Shared state and logic of one limiter.
+    """State and logic of one limiter.
 
     Args:
         policies: the first policy set.
-        options: how it behaves.
-        is_cluster: refuse policies whose keys span slots.
-        open_circuits: for the metrics.
+        options: the limiter's settings.
+        is_cluster: whether to refuse policies whose keys span cluster slots.
+        open_circuits: returns the number of open circuit breakers, for the metrics.
         clock: monotonic seconds.
     """
 
@@ -90,10 +54,10 @@ class Core:
         self._is_cluster = is_cluster
         self._local = LocalLimiter(options.instances)
         self._logged_s = -_LOG_EVERY_S
-        self.book = self._make_book(policies)
+        self.compiled_set = self._compile(policies)
 
-    def _make_book(self, policies: PolicySet) -> Rulebook:
-        return Rulebook(
+    def _compile(self, policies: PolicySet) -> CompiledPolicySet:
+        return CompiledPolicySet(
             policies,
             prefix=self.options.prefix,
             metrics=self.metrics,
@@ -102,153 +66,172 @@ class Core:
         )
 
     def install(self, policies: PolicySet) -> list[Call]:
-        """Replace all policies at once; a check sees either all old or all new ones.
+        """Replace all policies atomically.
 
         Returns:
-            Calls that give the old set's leases back.
+            Calls that refund the old set's leases.
 
         Raises:
-            PolicyError: the set can't serve; the old one stays in force.
+            PolicyError: the set is not usable here; the old one stays in force.
         """
-        old, self.book = self.book, self._make_book(policies)
-        return self.give_back(old)
+        old, self.compiled_set = self.compiled_set, self._compile(policies)
+        return self.refund_leases(old)
 
-    def give_back(self, book: Rulebook | None = None) -> list[Call]:
-        """Calls that return the unspent units of every lease, now and not when they would run out."""
-        book = book or self.book
+    def refund_leases(self, compiled_set: CompiledPolicySet | None = None) -> list[Call]:
+        """Return calls that refund the unspent units of every lease, of the set in force or another one."""
+        compiled_set = compiled_set or self.compiled_set
         return [
-            Call(book, lease.plan, lease.keys, _refund_request(lease.plan, lease.units), lease.units, Op.REFUND)
-            for lease in book.leases.empty()
+            Call(compiled_set, lease.compiled, lease.keys, _refund_request(lease), lease.units, Op.REFUND)
+            for lease in compiled_set.leases.pop_all()
         ]
 
     def begin_check(self, policy: str, key: Key | None, cost: int | None, tenant: str | None) -> Decision | Call:
-        """Start a check: answered at once from the memory of denials or from a lease, else a call."""
-        book = self.book
-        # Most keys are text: asking for the class first saves a third of a cached denial's time.
+        """Start a check: decided at once from the denial cache or a lease, else a call."""
+        compiled_set = self.compiled_set
+        # Most keys are str: testing the class first saves a third of a cached denial's time.
         cache_key: Hashable = (policy, key if key.__class__ is str else _frozen(key), cost, tenant)
-        denial = book.denials.entries.get(cache_key)
+        denial = compiled_set.denials.entries.get(cache_key)
         if denial is not None:
             now_s = self.clock()
             if now_s < denial.until_s:
-                denial.tallies.cache_hits.add()
+                denial.counters.cache_hits.add()
                 return denial.answer(now_s)
-            book.denials.expire(cache_key)
-        plan = book.plan(policy, tenant)
-        if plan.in_flight:
-            raise UsageError(f"policy {policy!r} limits what is in flight: use slot(), which gives the slot back")
-        cost = plan.cost if cost is None else cost
-        keys = plan.keys.make(key)
-        if plan.lease and 0 < cost <= plan.lease:
-            return self._begin_leased(book, plan, keys, cost)
-        return Call(book, plan, keys, plan.request(Op.CHECK, cost), cost, Op.CHECK, cache_key)
+            compiled_set.denials.expire(cache_key)
+        compiled = compiled_set.lookup(policy, tenant)
+        if compiled.in_flight:
+            raise UsageError(f"policy {policy!r} limits what is in flight: use slot() instead of check()")
+        cost = compiled.cost if cost is None else cost
+        keys = compiled.keys.make(key)
+        if compiled.lease and 0 < cost <= compiled.lease:
+            return self._begin_leased(compiled_set, compiled, keys, cost)
+        return Call(compiled_set, compiled, keys, compiled.request(Op.CHECK, cost), cost, Op.CHECK, cache_key)
 
-    def _begin_leased(self, book: Rulebook, plan: Plan, keys: list[bytes], cost: int) -> Decision | Call:
-        values = book.leases.spend(keys[0], cost, self.clock())
+    def _begin_leased(
+        self, compiled_set: CompiledPolicySet, compiled: CompiledPolicy, keys: list[bytes], cost: int
+    ) -> Decision | Call:
+        leases = compiled_set.leases
+        values = leases.spend(keys[0], cost, self.clock())
         if values is not None:
-            plan.tallies.lease_hits.add()
-            return self._decision(plan, values, cost)
-        may_take, left = book.leases.begin(keys[0])
+            compiled.counters.lease_hits.add()
+            return self._decision(compiled, values, cost)
+        may_take, remainder = leases.begin_taking(keys[0])
         if not may_take:
-            return Call(book, plan, keys, plan.request(Op.CHECK, cost), cost, Op.CHECK)
-        call = Call(book, plan, keys, pack_request(Op.TAKE, len(keys), plan.packed, plan.lease, cost), cost, Op.TAKE)
-        if left is not None:
-            call.keys = left.keys + keys
-            call.requests = (_refund_request(plan, left.units), *call.requests)
+            return Call(compiled_set, compiled, keys, compiled.request(Op.CHECK, cost), cost, Op.CHECK)
+        call = Call(
+            compiled_set,
+            compiled,
+            keys,
+            pack_request(Op.TAKE, len(keys), compiled.packed, compiled.lease, cost),
+            cost,
+            Op.TAKE,
+        )
+        if remainder is not None:
+            call.keys = remainder.keys + keys
+            call.requests = (_refund_request(remainder), *call.requests)
             call.skip = NUMBER.size
             call.size += NUMBER.size
         return call
 
     def begin_many(self, requests: Sequence[CheckRequest]) -> list[Decision | Call]:
-        """Start several checks; if one is misused none is sent, and the units that others leased are released."""
-        begun: list[Decision | Call] = []
+        """Start several checks; if one has invalid arguments, none is sent and the others are abandoned."""
+        steps: list[Decision | Call] = []
         try:
             for policy, key, cost, tenant in requests:
-                begun.append(self.begin_check(policy, key, cost, tenant))
+                steps.append(self.begin_check(policy, key, cost, tenant))
         except BaseException:
-            for call in begun:
-                if isinstance(call, Call):
-                    self.abandon(call)
+            self.abandon(steps)
             raise
-        return begun
+        return steps
 
     def begin_peek(self, policy: str, key: Key | None, cost: int | None, tenant: str | None) -> Call:
-        """Start a look that charges nothing."""
-        plan = self.book.plan(policy, tenant)
-        cost = plan.cost if cost is None else cost
-        return Call(self.book, plan, plan.keys.make(key), plan.request(Op.PEEK, cost), cost, Op.PEEK)
+        """Start a check that charges nothing."""
+        compiled = self.compiled_set.lookup(policy, tenant)
+        cost = compiled.cost if cost is None else cost
+        return Call(
+            self.compiled_set, compiled, compiled.keys.make(key), compiled.request(Op.PEEK, cost), cost, Op.PEEK
+        )
 
     def begin_refund(
         self, policy: str, key: Key | None, cost: int | None, tenant: str | None, refund_id: str | None
     ) -> Call:
-        """Start giving units back."""
-        plan = self.book.plan(policy, tenant)
-        cost = plan.cost if cost is None else cost
+        """Start a refund of units."""
+        compiled = self.compiled_set.lookup(policy, tenant)
+        cost = compiled.cost if cost is None else cost
         check_cost(cost)
-        keys = plan.keys.make(key)
-        if refund_id is None:
-            return Call(self.book, plan, keys, _refund_request(plan, cost), cost, Op.REFUND)
-        request = pack_request(Op.REFUND, len(keys), plan.packed, cost, plan.longest_us, b"id")
-        return Call(self.book, plan, [*keys, plan.keys.mark(keys[0], refund_id)], request, cost, Op.REFUND)
+        keys = compiled.keys.make(key)
+        request = pack_request(Op.REFUND, len(keys), compiled.packed, cost)
+        if refund_id is not None:
+            request = pack_request(Op.REFUND, len(keys), compiled.packed, cost, compiled.longest_us, b"id")
+            keys.append(compiled.keys.mark(keys[0], refund_id))
+        return Call(self.compiled_set, compiled, keys, request, cost, Op.REFUND)
 
     def begin_reset(self, policy: str, key: Key | None, tenant: str | None) -> Call:
-        """Start forgetting one key's counts."""
-        plan = self.book.plan(policy, tenant)
-        keys = plan.keys.make(key)
-        self.book.leases.drop(keys[0])
-        return Call(self.book, plan, keys, pack_request(Op.RESET, len(keys), plan.packed, 0), 0, Op.RESET)
+        """Start a reset of one key's counts."""
+        compiled = self.compiled_set.lookup(policy, tenant)
+        keys = compiled.keys.make(key)
+        self.compiled_set.leases.drop(keys[0])
+        return Call(
+            self.compiled_set, compiled, keys, pack_request(Op.RESET, len(keys), compiled.packed, 0), 0, Op.RESET
+        )
 
     def begin_slot(self, policy: str, key: Key | None, cost: int | None, tenant: str | None, slot_id: bytes) -> Call:
-        """Start taking a slot (and charging the policy's rates, in the same step)."""
-        plan = self.book.plan(policy, tenant)
-        if not plan.in_flight:
-            raise UsageError(f"policy {policy!r} has no limit in flight: use check()")
-        cost = max(1, plan.cost) if cost is None else cost
-        request = plan.request(Op.CHECK, cost) + slot_id
-        return Call(self.book, plan, plan.keys.make(key), request, cost, Op.CHECK, None, slot_id)
+        """Start taking a slot and charging the policy's rates, atomically."""
+        compiled = self.compiled_set.lookup(policy, tenant)
+        if not compiled.in_flight:
+            raise UsageError(f"policy {policy!r} has no limit in flight: use check() instead of slot()")
+        cost = max(1, compiled.cost) if cost is None else cost
+        request = compiled.request(Op.CHECK, cost) + slot_id
+        return Call(self.compiled_set, compiled, compiled.keys.make(key), request, cost, Op.CHECK, None, slot_id)
 
-    def begin_hold(self, taken: Call, op: Op) -> Call:
-        """Start renewing or releasing the slot that `taken` took, under the limits that it was taken under."""
-        plan = taken.plan
-        keys = [taken.keys[at] for at in plan.in_flight]
-        request = pack_request(op, len(keys), plan.packed_slots, 0, 0, taken.slot_id)
-        return Call(taken.book, plan, keys, request, 0, op, None, taken.slot_id)
+    def begin_hold(self, slot_call: Call, op: Op) -> Call:
+        """Start renewing or releasing the slot that `slot_call` took, under the limits of that time."""
+        compiled = slot_call.compiled
+        keys = [slot_call.keys[number] for number in compiled.in_flight]
+        request = pack_request(op, len(keys), compiled.packed_slots, 0, 0, slot_call.slot_id)
+        return Call(slot_call.compiled_set, compiled, keys, request, 0, op, None, slot_call.slot_id)
 
     def finish(self, call: Call, reply: bytes) -> Decision:
-        """The decision that a reply to CHECK, PEEK or TAKE holds."""
-        plan, op = call.plan, call.op
-        values: tuple[float, ...] = plan.reply.unpack_from(reply, call.skip)
+        """Return the decision in a reply to CHECK, PEEK or TAKE."""
+        compiled, op = call.compiled, call.op
+        values: tuple[float, ...] = compiled.reply.unpack_from(reply, call.skip)
         if op is Op.TAKE:
             values = self._finish_take(call, values)
-        decision = self._decision(plan, values, call.cost, is_counted=op is not Op.PEEK)
-        if not decision.allowed and call.cache_key is not None and plan.is_cacheable:
+        decision = self._decision(compiled, values, call.cost, is_counted=op is not Op.PEEK)
+        if not decision.allowed and call.cache_key is not None and compiled.is_cacheable:
             self._remember(call, decision)
         return decision
 
     def finish_number(self, call: Call, reply: bytes) -> int:
-        """The number that a reply to the other requests holds."""
+        """Return the number in a reply to any other request."""
         if call.op in {Op.REFUND, Op.RESET}:
-            call.book.denials.forget(call.keys)
+            call.compiled_set.denials.forget(call.keys)
         return int(NUMBER.unpack_from(reply, call.skip)[0])
 
     def _decision(
-        self, plan: Plan, values: tuple[float, ...], cost: int, *, is_counted: bool = True, degraded: bool = False
+        self,
+        compiled: CompiledPolicy,
+        values: tuple[float, ...],
+        cost: int,
+        *,
+        is_counted: bool = True,
+        degraded: bool = False,
     ) -> Decision:
-        granted = values[0] >= 0
+        is_granted = values[0] >= 0
         if is_counted:
-            tallies = plan.tallies
-            (tallies.allowed if granted or plan.is_shadow else tallies.denied).add()
+            counters = compiled.counters
+            (counters.allowed if is_granted or compiled.is_shadow else counters.denied).add()
             if degraded:
-                tallies.degraded.add()
-            if plan.is_shadow and not granted:
-                tallies.would_deny.add()
+                counters.degraded.add()
+            if compiled.is_shadow and not is_granted:
+                counters.would_deny.add()
         return Decision(
-            plan.name,
-            plan.version,
-            plan.limits,
+            compiled.name,
+            compiled.version,
+            compiled.limits,
             values,
             cost,
-            granted or plan.is_shadow,
-            not granted and plan.is_shadow,
+            is_granted or compiled.is_shadow,
+            not is_granted and compiled.is_shadow,
             degraded,
         )
 
@@ -258,62 +241,67 @@ class Core:
             return
         now_s = self.clock()
         until_s = now_s + min(wait_s, self.options.denial_max_s)
-        call.book.denials.put(call.cache_key, Denial(decision, call.keys, call.plan.tallies, now_s, until_s))
+        call.compiled_set.denials.put(
+            call.cache_key, Denial(decision, call.keys, call.compiled.counters, now_s, until_s)
+        )
 
     def _finish_take(self, call: Call, values: tuple[float, ...]) -> tuple[float, ...]:
-        plan, keys = call.plan, call.keys[-len(call.plan.limits) :]
+        compiled, keys = call.compiled, call.keys[-len(call.compiled.limits) :]
         granted = int(values[0])
         lease = None
         if granted > call.cost:
-            ends_us = min(
-                [self.options.lease_max_s * 1e6]
-                + [values[2 + 3 * at] for at, limit in enumerate(plan.limits) if limit.algorithm is Algorithm.FIXED]
-            )
-            lease = Lease(plan, keys, granted - call.cost, self.clock() + ends_us / 1e6, values)
-        call.book.leases.end(keys[0], lease)
-        return lease.now_remaining() if lease else values
+            window_ends_us = [
+                values[2 + 3 * number]
+                for number, limit in enumerate(compiled.limits)
+                if limit.algorithm is Algorithm.FIXED
+            ]
+            ends_us = min([self.options.lease_max_s * 1e6, *window_ends_us])
+            lease = Lease(compiled, keys, granted - call.cost, self.clock() + ends_us / 1e6, values)
+        call.compiled_set.leases.finish_taking(keys[0], lease)
+        return lease.current_values() if lease else values
 
     def fail(self, call: Call, error: BaseException) -> Decision:
-        """The decision where Redis gave none: by the policy's `on_outage`, flagged `degraded`."""
-        self._note(error)
-        plan, cost = call.plan, call.cost
-        if call.op is Op.TAKE:
-            call.book.leases.end(call.keys[-len(plan.limits)], None)
-        if plan.on_outage is OnOutage.LOCAL:
-            keys = call.keys[-len(plan.limits) :]
-            if plan.shares is None:
-                plan.shares = self._local.shares(plan.limits)
+        """Return the decision without Redis, by the policy's `on_outage`, flagged `degraded`."""
+        self._record_failure(error)
+        self.abandon([call])
+        compiled, cost = call.compiled, call.cost
+        if compiled.on_outage is OnOutage.LOCAL:
+            keys = call.keys[-len(compiled.limits) :]
+            if compiled.local_limits is None:
+                compiled.local_limits = self._local.local_limits(compiled.limits)
             values = self._local.decide(
-                plan.shares, keys, cost, self.clock(), slot_id=call.slot_id, is_charged=call.op is not Op.PEEK
+                compiled.local_limits, keys, cost, self.clock(), slot_id=call.slot_id, is_charged=call.op is not Op.PEEK
             )
         else:
-            values = (float(cost) if plan.on_outage is OnOutage.OPEN else -1.0, *plan.outage_state)
-        return self._decision(plan, values, cost, is_counted=call.op is not Op.PEEK, degraded=True)
+            values = (float(cost) if compiled.on_outage is OnOutage.OPEN else -1.0, *compiled.outage_state)
+        return self._decision(compiled, values, cost, is_counted=call.op is not Op.PEEK, degraded=True)
 
     def fail_number(self, call: Call, error: BaseException) -> int:
-        """What stands for a reply to the other requests: nothing was done, so 0."""
-        self._note(error)
+        """Return 0 in place of the number of a request that Redis did not answer."""
+        self._record_failure(error)
         if call.op is Op.RELEASE:
             self._local.release(call.keys, call.slot_id)
         return 0
 
-    def abandon(self, call: Call) -> None:
-        """The caller is gone before the answer came; what was granted stays charged."""
-        if call.op is Op.TAKE:
-            call.book.leases.end(call.keys[-len(call.plan.limits)], None)
+    @staticmethod
+    def abandon(calls: Iterable[Decision | Call]) -> None:
+        """Let other callers take the leases that these calls won't bring; units granted meanwhile stay charged."""
+        for call in calls:
+            if isinstance(call, Call) and call.op is Op.TAKE:
+                call.compiled_set.leases.finish_taking(call.keys[-len(call.compiled.limits)], None)
 
-    def _note(self, error: BaseException) -> None:
+    def _record_failure(self, error: BaseException) -> None:
         self.metrics.redis_failures.add()
         now_s = self.clock()
         if now_s - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = now_s
-            log.warning(
-                "Redis gave no decision (%s: %s); policies answer by their on_outage", type(error).__name__, error
+            _logger.warning(
+                "no decision from Redis (%s: %s); policies decide by on_outage", type(error).__name__, error
             )
 
 
-def _refund_request(plan: Plan, units: int) -> bytes:
-    return pack_request(Op.REFUND, len(plan.limits), plan.packed, units)
+def _refund_request(lease: Lease) -> bytes:
+    return pack_request(Op.REFUND, len(lease.compiled.limits), lease.compiled.packed, lease.units)
 
 
 def _frozen(key: Key | None) -> Hashable:

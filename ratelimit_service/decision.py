@@ -1,21 +1,38 @@
-"""The answer to a check: everything that a response's headers need, with no second call."""
+"""The arguments of a check (`CheckRequest`) and its result (`Decision`), which has all that response headers need."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
+from ratelimit_service.keys import Key
 from ratelimit_service.limits import Limit
 
 
+class CheckRequest(NamedTuple):
+    """The arguments of one check, for `check_many`.
+
+    Attributes:
+        policy: the policy's name.
+        key: one value, or a mapping of the policy's key parts.
+        cost: units; None is the policy's own cost.
+        tenant: whose limits to use, where the policy has limits for tenants.
+    """
+
+    policy: str
+    key: Key | None = None
+    cost: int | None = None
+    tenant: str | None = None
+
+
 class LimitState(NamedTuple):
-    """One limit of a decision, after it.
+    """One limit's state after a decision.
 
     Attributes:
         limit: the limit itself.
-        remaining: units that could be had now.
-        reset_after_s: seconds until it is as good as unused.
-        retry_after_s: seconds until this request could pass; 0 where it was not the obstacle, None if it never can.
+        remaining: units available now.
+        reset_after_s: seconds until it is fully reset.
+        retry_after_s: seconds until this request could pass; 0 if this limit allowed it, None if it never can.
     """
 
     limit: Limit
@@ -30,7 +47,7 @@ class LimitState(NamedTuple):
 
 
 def binding_of(states: tuple[LimitState, ...]) -> LimitState:
-    """Of a decision's limits the one to wait longest for, else the one with the least left."""
+    """Return the limit with the longest wait, else the one with the least left."""
     if len(states) == 1:
         return states[0]
     obstacles = [state for state in states if state.is_obstacle]
@@ -40,17 +57,17 @@ def binding_of(states: tuple[LimitState, ...]) -> LimitState:
 
 
 class Decision:
-    """What was decided. Truthy if allowed.
+    """The result of a check. Truthy if allowed.
 
     Attributes:
         policy: the policy's name.
-        policy_version: the version of the set that it came from.
-        allowed: go on, or refuse.
-        would_deny: a shadow policy's true answer was no.
-        degraded: Redis was not asked: answered by the policy's `on_outage`.
-        is_cached: refused from the process's memory of denials, without Redis.
-        cost: units asked for.
-        age_s: how old a cached denial is; all its times have been moved on by this.
+        policy_version: version of the policy set that decided.
+        allowed: whether the request may go on.
+        would_deny: a shadow policy would have refused.
+        degraded: decided without Redis, by the policy's `on_outage`.
+        is_cached: refused from the process's denial cache, without Redis.
+        cost: units requested.
+        age_s: age of a cached denial; its times are reduced by this.
     """
 
     __slots__ = (
@@ -103,33 +120,26 @@ class Decision:
     @property
     def limits(self) -> tuple[LimitState, ...]:
         """The state of every limit of the policy, in its order."""
-        if len(self._limits) == 1:
-            return (self._state(self._limits[0], 1),)
-        return tuple([self._state(limit, 1 + 3 * number) for number, limit in enumerate(self._limits)])
+        return tuple([self._state(number) for number in range(len(self._limits))])
 
     @property
-    def of_first(self) -> tuple[int, int]:
-        """Units left under the first limit, and whole seconds until it is as good as unused: `limits[0]` without its cost."""
+    def first_limit_values(self) -> tuple[int, int]:
+        """Units left under the first limit and whole seconds until it is reset: a cheap `limits[0]` for headers."""
         return int(self._values[1]), max(0, math.ceil(self._values[2] / 1e6 - self.age_s))
 
-    def _state(self, limit: Limit, at: int) -> LimitState:
-        remaining, reset_us, wait_us = self._values[at : at + 3]
-        age_s = self.age_s
-        return LimitState(
-            limit,
-            int(remaining),
-            max(0.0, reset_us / 1e6 - age_s),
-            None if wait_us < 0 else max(0.0, wait_us / 1e6 - age_s) if wait_us else 0.0,
-        )
+    def _state(self, number: int) -> LimitState:
+        remaining, reset_us, wait_us = self._values[1 + 3 * number : 4 + 3 * number]
+        retry_after_s = None if wait_us < 0 else max(0.0, wait_us / 1e6 - self.age_s)
+        return LimitState(self._limits[number], int(remaining), max(0.0, reset_us / 1e6 - self.age_s), retry_after_s)
 
     @property
     def definitions(self) -> tuple[Limit, ...]:
-        """The policy's limits, without their states; the same tuple for every decision under one plan."""
+        """The policy's limits without states: the same tuple object for every decision of a compiled policy."""
         return self._limits
 
     @property
     def binding(self) -> LimitState:
-        """The limit to tell the caller about: the one to wait longest for, else the one with the least left."""
+        """The limit that callers are told: the one with the longest wait, else the one with the least left."""
         return binding_of(self.limits)
 
     @property
@@ -150,12 +160,10 @@ class Decision:
 
     @property
     def reset_after_s(self) -> float:
-        """Seconds until the binding limit is as good as unused."""
+        """Seconds until the binding limit is fully reset."""
         return self.binding.reset_after_s
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds until the same request could pass: 0 if it passed, None if it never can (cost above capacity)."""
-        if self.allowed:
-            return 0.0
-        return self.binding.retry_after_s
+        """Seconds until the same request could pass; 0 if it passed, None if it never can (cost above capacity)."""
+        return 0.0 if self.allowed else self.binding.retry_after_s

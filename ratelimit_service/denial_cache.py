@@ -1,61 +1,59 @@
-"""A bounded memory of denials: a key that was refused is refused again here, until its retry time, without Redis."""
+"""A bounded cache of denials: a refused request is refused again, without Redis, until its retry time."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
+from ratelimit_service.counters import PolicyCounters
 from ratelimit_service.decision import Decision
-from ratelimit_service.metrics import PolicyTallies
 
-_SAME_S = 0.001
-"""An answer is given again for this long: its times are at most so much too long, and whoever hammers costs less."""
+_REUSE_S = 0.001
+"""How long an answer object is reused: its times are at most this much too long, and hammering clients cost less."""
 
 
+@dataclass(slots=True)
 class Denial:
-    """A remembered denial, valid until `until_s` (monotonic)."""
+    """A cached denial of a request at `since_s`, valid until `until_s` (both monotonic)."""
 
-    __slots__ = ("_answer", "_answer_until_s", "decision", "keys", "since_s", "tallies", "until_s")
-
-    def __init__(
-        self, decision: Decision, keys: list[bytes], tallies: PolicyTallies, since_s: float, until_s: float
-    ) -> None:
-        self.decision = decision
-        self.tallies = tallies
-        self.keys = keys
-        self.since_s = since_s
-        self.until_s = until_s
-        self._answer = decision
-        self._answer_until_s = since_s
+    decision: Decision
+    keys: list[bytes]
+    counters: PolicyCounters
+    since_s: float
+    until_s: float
+    _answer: Decision | None = None
+    _answer_until_s: float = -math.inf
 
     def answer(self, now_s: float) -> Decision:
-        """The denial as it reads now: its times have shrunk by its age."""
-        if now_s < self._answer_until_s:
+        """Return the denial with its times reduced by its age."""
+        if now_s < self._answer_until_s and self._answer is not None:
             return self._answer
-        was = self.decision
+        denied = self.decision
         answer = Decision(
-            was.policy,
-            was.policy_version,
-            was._limits,  # noqa: SLF001 - a copy of its own kind, on the path that must cost a microsecond
-            was._values,  # noqa: SLF001 - the same
-            was.cost,
+            denied.policy,
+            denied.policy_version,
+            denied._limits,  # noqa: SLF001 - copies a Decision, on the path that must take a microsecond
+            denied._values,  # noqa: SLF001 - the same
+            denied.cost,
             False,
             False,
             False,
             True,
             now_s - self.since_s,
         )
-        # A thread that reads between these two lines gets the newer answer a little early, or the older a little late.
+        # Another thread between these two lines reuses an answer whose times are off by a millisecond at most.
         self._answer = answer
-        self._answer_until_s = now_s + _SAME_S
+        self._answer_until_s = now_s + _REUSE_S
         return answer
 
 
 class DenialCache:
-    """Denials by request; each policy version has its own cache, so a reload forgets them all.
+    """Denials by request; each compiled policy set has its own cache, so a reload drops them all.
 
     Args:
-        size: the most denials kept; the oldest go first. 0 keeps none.
+        size: maximum denials; the oldest is dropped first. 0 disables the cache.
     """
 
     def __init__(self, size: int) -> None:
@@ -65,7 +63,7 @@ class DenialCache:
         self._lock = threading.Lock()
 
     def put(self, request: Hashable, denial: Denial) -> None:
-        """Remember a denial of `request`."""
+        """Cache a denial of `request`."""
         if self._size == 0:
             return
         with self._lock:
@@ -78,13 +76,13 @@ class DenialCache:
                 self._by_key.setdefault(key, set()).add(request)
 
     def expire(self, request: Hashable) -> None:
-        """Forget one request's denial, whose time has come."""
+        """Drop one request's denial, whose retry time has come."""
         with self._lock:
             if request in self.entries:
                 self._remove(request)
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """Forget every denial that rests on one of these Redis keys: they were refunded or reset."""
+        """Drop every denial that depends on one of these Redis keys, which were refunded or reset."""
         with self._lock:
             for key in keys:
                 for request in tuple(self._by_key.get(key, ())):

@@ -1,4 +1,4 @@
-"""The limiter's errors. It stands alone, so its tree has a root of its own."""
+"""The limiter's error tree. The package is a library of its own, so the root is too."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 
 class RateLimitError(Exception):
-    """The root: whatever goes wrong in the limiter by its own account."""
+    """Base class of all errors that the limiter raises."""
 
 
 class PolicyError(RateLimitError, ValueError):
-    """A limit, policy or policy set that can't be meant; the message says which part and why."""
+    """A limit, policy or policy set is invalid; the message names the part and the reason."""
 
 
 class PolicyFileError(PolicyError):
-    """A policy document was refused whole.
+    """A policy document is invalid; none of it is used.
 
     Attributes:
-        source: where the document came from (a path, or a Redis key).
-        line: the line at fault, counted from 1; None where the format gives none.
+        source: a path, or a Redis key.
+        line: line of the error, counted from 1; None if the format has no lines.
     """
 
     def __init__(self, source: str, line: int | None, reason: str) -> None:
@@ -31,20 +31,18 @@ class PolicyFileError(PolicyError):
 
 
 class UsageError(RateLimitError, ValueError):
-    """A call that has no defined answer: an unknown policy, a missing key, a negative cost."""
+    """Invalid arguments: an unknown policy, a missing key part, a negative cost."""
 
 
 class RateLimitedError(RateLimitError):
-    """Raised by decorators and context managers when the decision was no.
+    """A decorator or context manager was refused.
 
     Attributes:
-        decision: the whole answer, with `retry_after_s`.
+        decision: the refusal, with `retry_after_s`.
     """
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
-        wait = decision.retry_after_s
-        super().__init__(
-            f"over the limit of policy {decision.policy!r}"
-            + ("; no waiting helps" if wait is None else f"; retry in {wait:.3f} s")
-        )
+        wait_s = decision.retry_after_s
+        advice = "the cost exceeds the limit" if wait_s is None else f"retry in {wait_s:.3f} s"
+        super().__init__(f"over the limit of policy {decision.policy!r}; {advice}")

@@ -1,4 +1,4 @@
-"""From key values to Redis keys: short, bounded, injective, and all keys of one decision in one cluster slot."""
+"""Make Redis keys from key values: short, bounded, injective, and all keys of a decision in one cluster slot."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from ratelimit_service.errors import UsageError
-from ratelimit_service.limits import Limit
+from ratelimit_service.limits import Limit, key_parts
 
 KeyPart: TypeAlias = str | bytes | int
 Key: TypeAlias = KeyPart | Mapping[str, KeyPart]
 
-# Up to 17 plain characters stand in the key as they are, as long as a digest with its tilde; with prefix, limit and hash
-# tag that is 28, the most that Redis keeps in 32 bytes. No braces (the hash tag), no comma (between parts), no tilde.
+# Up to 17 plain characters are used as they are: as long as a digest with its tilde. With prefix, limit and hash tag
+# a key then has 28, the maximum that Redis stores in 32 bytes. No braces (hash tag), comma (separator) or tilde.
 _PLAIN = re.compile(r"[A-Za-z0-9_.@:-]{1,17}").fullmatch
 _DIGEST_BYTES = 12
 _LIMIT_BYTES = 5
 
 
 def digest(value: bytes, size: int = _DIGEST_BYTES) -> bytes:
-    """BLAKE2b of `size` bytes, in URL-safe base64 without padding."""
+    """Return BLAKE2b of `size` bytes, in URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(hashlib.blake2b(value, digest_size=size).digest()).rstrip(b"=")
 
 
 def encode_part(value: KeyPart) -> bytes:
-    """What stands for one value in a Redis key: itself if short and plain, else `~` and its 96-bit digest.
+    """Return a value's form in a Redis key: itself if short and plain, else `~` and its 96-bit digest.
 
-    `"7"`, `b"7"` and `7` are the same key. Any other value is allowed too: empty, NUL, newline, 10 kB.
+    `"7"`, `b"7"` and `7` are the same key. Any content is allowed: empty, NUL, newline, 10 kB.
 
     Raises:
-        UsageError: the value is not text, bytes or a whole number.
+        UsageError: the value is not a string, bytes or an integer.
     """
     if value.__class__ is str:
         return value.encode() if _PLAIN(value) else b"~" + digest(value.encode("utf-8", "surrogatepass"))
@@ -42,29 +42,29 @@ def encode_part(value: KeyPart) -> bytes:
         return encode_part(str.__str__(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return encode_part(str(value))
-    raise UsageError(f"a key is text, bytes or a whole number, not {type(value).__name__}")
+    raise UsageError(f"a key must be a string, bytes or an integer, not {type(value).__name__}")
 
 
 def limit_id(policy: str, limit: Limit, *, is_shadow: bool) -> bytes:
-    """Seven characters (40 bits) that name a limit's counts: another policy, definition or mode counts apart.
+    """Return seven characters (40 bits) that identify a limit's counts, by policy, definition and mode.
 
-    A limit that a reload leaves as it was keeps its counts; a changed one begins anew.
+    So an unchanged limit keeps its counts over a reload, and a changed one starts at zero.
     """
     return digest(f"{policy}\0{limit.text}\0{is_shadow}".encode(), _LIMIT_BYTES)
 
 
 class KeyMaker:
-    """Makes the Redis keys of one policy.
+    """Make the Redis keys of one policy.
 
     Attributes:
-        parts: the names of the key parts that a request must give, in order.
-        spans_slots: True if its limits share no part, so that a cluster may place them on different nodes.
+        parts: names of the required key parts, in order.
+        spans_slots: whether a cluster may place its keys on different nodes, since its limits share no part.
     """
 
     __slots__ = ("_limits", "_one", "_tag", "_tag_parts", "parts", "spans_slots")
 
     def __init__(self, prefix: str, policy: str, limits: tuple[Limit, ...], *, is_shadow: bool, one_slot: bool) -> None:
-        self.parts = tuple(dict.fromkeys(part for limit in limits for part in limit.per))
+        self.parts = key_parts(limits)
         shared = tuple(part for part in self.parts if all(part in limit.per for limit in limits))
         is_constant = not shared and (one_slot or len(limits) == 1 or not self.parts)
         self.spans_slots = not shared and not is_constant
@@ -78,15 +78,13 @@ class KeyMaker:
         self._one = [head + b"{" for head, _ in self._limits] if is_one else None
 
     def make(self, key: Key | None) -> list[bytes]:
-        """One Redis key per limit, in the policy's order.
+        """Return one Redis key per limit, in the policy's order.
 
         Raises:
-            UsageError: a part is missing, or one value was given where several parts are wanted.
+            UsageError: a part is missing, or a single value was passed for several parts.
         """
         if self._one is not None and (key.__class__ is str or not isinstance(key, Mapping)):
-            if key is None:
-                raise UsageError(f"the policy counts per {self.parts[0]}: give its value")
-            tail = encode_part(key) + b"}"
+            tail = self._only_part(key) + b"}"
             return [head + tail for head in self._one]
         values = self._values(key)
         tag = self._tag or b",".join([values[part] for part in self._tag_parts])
@@ -102,12 +100,15 @@ class KeyMaker:
                 raise UsageError(f"the policy counts per {', '.join(self.parts)}; {', '.join(missing)} is missing")
             return {part: encode_part(key[part]) for part in self.parts}
         if len(self.parts) > 1:
-            raise UsageError(f"the policy counts per {', '.join(self.parts)}: give a mapping with these")
+            raise UsageError(f"the policy counts per {', '.join(self.parts)}: pass a mapping with these parts")
+        return {self.parts[0]: self._only_part(key)}
+
+    def _only_part(self, key: KeyPart | None) -> bytes:
         if key is None:
-            raise UsageError(f"the policy counts per {self.parts[0]}: give its value")
-        return {self.parts[0]: encode_part(key)}
+            raise UsageError(f"the policy counts per {self.parts[0]}: pass its value as the key")
+        return encode_part(key)
 
     def mark(self, first_key: bytes, mark_id: str) -> bytes:
-        """The key that remembers a refund's id, in the same slot as the counts that it gives back."""
+        """Return the key that stores a refund's id, in the same slot as the counts."""
         head, brace, tail = first_key.partition(b"{")
         return head + b"r" + (brace + tail if brace else tail) + b"~" + digest(mark_id.encode())

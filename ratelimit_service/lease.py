@@ -1,4 +1,4 @@
-"""Prepaid units: a process takes some from Redis at once and spends them here, so a limit is never exceeded."""
+"""Leases: units that a process has prepaid in Redis and spends locally, so that a limit is never exceeded."""
 
 from __future__ import annotations
 
@@ -8,32 +8,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ratelimit_service.plan import Plan
+    from ratelimit_service.compiled_policy import CompiledPolicy
 
 
 @dataclass(slots=True)
 class Lease:
-    """Units of one key that were paid for in Redis and not yet spent. `values` is the reply that granted them."""
+    """Unspent units of one key, already charged in Redis. `values` is the reply that granted them."""
 
-    plan: Plan
+    compiled: CompiledPolicy
     keys: list[bytes]
     units: int
     ends_s: float
     values: tuple[float, ...]
 
-    def now_remaining(self) -> tuple[float, ...]:
-        """The granting reply, with the units that are still here added to what remains."""
-        out = list(self.values)
-        for at in range(1, len(out), 3):
-            out[at] += self.units
-        return tuple(out)
+    def current_values(self) -> tuple[float, ...]:
+        """Return the granting reply with the unspent units added to each limit's remaining ones."""
+        return tuple(value + self.units if index % 3 == 1 else value for index, value in enumerate(self.values))
 
 
-class LeaseBook:
-    """The leases of one policy version in this process.
+class LeaseTable:
+    """The process's leases under one compiled policy set.
 
     Args:
-        size: the most keys with a lease at a time.
+        size: maximum keys with a lease at a time.
     """
 
     def __init__(self, size: int = 10_000) -> None:
@@ -43,23 +40,23 @@ class LeaseBook:
         self._size = size
 
     def spend(self, key: bytes, cost: int, now_s: float) -> tuple[float, ...] | None:
-        """Spend `cost` units of the lease of `key`, if it has so many and has not ended.
+        """Spend `cost` units of the lease of `key`.
 
         Returns:
-            What `Lease.now_remaining` says after it; None: ask Redis.
+            The lease's current values; None if it has too few units or has ended.
         """
         with self._lock:
             lease = self._leases.get(key)
             if lease is None or lease.units < cost or now_s >= lease.ends_s:
                 return None
             lease.units -= cost
-            return lease.now_remaining()
+            return lease.current_values()
 
-    def begin(self, key: bytes) -> tuple[bool, Lease | None]:
-        """Ask to take units for `key`: one at a time, or the stranded bound (one lease a process) would not hold.
+    def begin_taking(self, key: bytes) -> tuple[bool, Lease | None]:
+        """Reserve the taking of a lease for `key`; one caller at a time, so that a process strands at most one lease.
 
         Returns:
-            Whether the caller may (then it must call `end`), and what is left over of the last lease, to give back.
+            Whether the caller may take one (then it must call `finish_taking`), and the old lease's remainder to refund.
         """
         with self._lock:
             if key in self._taking or (key not in self._leases and len(self._leases) >= self._size):
@@ -68,21 +65,21 @@ class LeaseBook:
             lease = self._leases.pop(key, None)
             return True, lease if lease is not None and lease.units else None
 
-    def end(self, key: bytes, lease: Lease | None) -> None:
-        """Finish what `begin` allowed, with the units that were granted, or None."""
+    def finish_taking(self, key: bytes, lease: Lease | None) -> None:
+        """End what `begin_taking` reserved, with the granted lease or None."""
         with self._lock:
             self._taking.discard(key)
             if lease is not None and lease.units:
                 self._leases[key] = lease
 
     def drop(self, key: bytes) -> None:
-        """Forget a lease whose key was reset: its units are no longer paid for."""
+        """Discard the lease of a key that was reset: its units are no longer charged in Redis."""
         with self._lock:
             self._leases.pop(key, None)
 
-    def empty(self) -> list[Lease]:
-        """All that is left, to be given back on close or reload; the book is empty afterwards."""
+    def pop_all(self) -> list[Lease]:
+        """Remove and return all leases with unspent units, to refund them on close or reload."""
         with self._lock:
-            left = [lease for lease in self._leases.values() if lease.units]
+            leases = [lease for lease in self._leases.values() if lease.units]
             self._leases.clear()
-            return left
+            return leases

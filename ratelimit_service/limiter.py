@@ -1,4 +1,4 @@
-"""The sync limiter: what it sends and waits for. What it decides is in core.py, shared with the async one."""
+"""The sync limiter. core.py decides, transport.py sends; async_limiter.py is the async one."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from typing import ParamSpec, Self, TypeVar
 
 import redis
 
-from ratelimit_service.batching import groups, join, split
-from ratelimit_service.core import Call, Core
-from ratelimit_service.decision import Decision
+from ratelimit_service.backoff import Backoff
+from ratelimit_service.calls import Call, batches, join, split
+from ratelimit_service.core import Core
+from ratelimit_service.decision import CheckRequest, Decision
 from ratelimit_service.errors import RateLimitedError
 from ratelimit_service.keys import Key
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
-from ratelimit_service.requests import CheckRequest
 from ratelimit_service.script import Op
 from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
 from ratelimit_service.transport import OUTAGE, Transport
-from ratelimit_service.waiting import Waiter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Limiter:
-    """Decides by policy and key. Threads may share one; a fork gets connections of its own.
+    """Decide by policy and key. Threads may share one; a forked child opens its own connections.
 
-    No method lets an outage of Redis out as an exception: the decision says `degraded`.
+    No method raises when Redis is unavailable: the decision is `degraded`.
 
     Args:
         client: any redis-py client (single server, Sentinel, cluster): its settings are used, not its connections.
-        policies: what it decides by; `install` replaces them.
+        policies: the policies; `install` replaces them.
         options: deadlines, caches and the like.
-        clock: monotonic seconds, for remembered denials, leases and the circuit breaker.
+        clock: monotonic seconds, for cached denials, leases and circuit breakers.
 
     Raises:
-        PolicyError: a policy's keys would span the client's cluster's slots.
+        PolicyError: the client is a cluster's, and a policy's keys would span slots.
     """
 
     def __init__(
@@ -71,13 +70,13 @@ class Limiter:
     @property
     def policies(self) -> PolicySet:
         """The policies in force."""
-        return self._core.book.policies
+        return self._core.compiled_set.source
 
     def install(self, policies: PolicySet) -> None:
         """Replace all policies at once.
 
         Raises:
-            PolicyError: they can't serve here; the old ones stay in force.
+            PolicyError: they are not usable here; the old ones stay in force.
         """
         for call in self._core.install(policies):
             self._number(call)
@@ -90,9 +89,9 @@ class Limiter:
         Args:
             policy: the policy's name.
             key: the value to count by, or a mapping of the policy's key parts.
-            cost: units; None is the policy's own. 0 is allowed and charges nothing; more than the limit can hold is
+            cost: units; None is the policy's own. 0 is allowed and charges nothing; a cost above the limit's capacity is
                 refused with `retry_after_s` None.
-            tenant: whose limits to use, where the policy has some for it.
+            tenant: whose limits to use, where the policy has limits for tenants.
 
         Raises:
             UsageError: an unknown policy, a missing key part, a negative cost.
@@ -102,15 +101,15 @@ class Limiter:
 
     def _decide(self, call: Call) -> Decision:
         core = self._core
-        began_s = core.clock()
+        started_s = core.clock()
         try:
             reply = self._transport.call(call.keys, call.requests)
         except OUTAGE as error:
             return core.fail(call, error)
         except BaseException:
-            core.abandon(call)
+            core.abandon([call])
             raise
-        core.metrics.redis_latency.observe(core.clock() - began_s)
+        core.metrics.redis_latency.observe(core.clock() - started_s)
         return core.finish(call, reply)
 
     def _number(self, call: Call) -> int:
@@ -127,26 +126,26 @@ class Limiter:
             UsageError: as `check`; then none was charged.
         """
         core = self._core
-        begun = core.begin_many(requests)
-        answers: dict[int, Decision] = {}
-        for together in groups(
-            [call for call in begun if isinstance(call, Call)],
+        steps = core.begin_many(requests)
+        decisions: dict[int, Decision] = {}
+        for batch in batches(
+            [call for call in steps if isinstance(call, Call)],
             lambda call: self._transport.group(call.keys),
             core.options.batch,
         ):
             try:
-                reply = self._transport.call(*join(together))
+                reply = self._transport.call(*join(batch))
             except OUTAGE as error:
-                answers.update((id(call), core.fail(call, error)) for call in together)
+                decisions.update((id(call), core.fail(call, error)) for call in batch)
             else:
-                parts = split(together, reply)
-                answers.update((id(call), core.finish(call, part)) for call, part in zip(together, parts, strict=True))
-        return [call if isinstance(call, Decision) else answers[id(call)] for call in begun]
+                parts = split(batch, reply)
+                decisions.update((id(call), core.finish(call, part)) for call, part in zip(batch, parts, strict=True))
+        return [call if isinstance(call, Decision) else decisions[id(call)] for call in steps]
 
     def peek(
         self, policy: str, key: Key | None = None, *, cost: int | None = None, tenant: str | None = None
     ) -> Decision:
-        """What `check` would say, without charging."""
+        """Decide as `check`, without charging."""
         return self._decide(self._core.begin_peek(policy, key, cost, tenant))
 
     def refund(
@@ -158,22 +157,17 @@ class Limiter:
         tenant: str | None = None,
         refund_id: str | None = None,
     ) -> int:
-        """Give units back, at most what is in use.
+        """Refund units, at most those in use; arguments as for `check`.
 
-        Args:
-            policy: as for `check`.
-            key: as for `check`.
-            cost: units to give back.
-            tenant: as for `check`.
-            refund_id: the same id gives back once, however often it is sent.
+        A `refund_id` makes the refund idempotent: the same id refunds once.
 
         Returns:
-            The units given back; 0 also when the id was seen before, or Redis is away.
+            The units refunded; 0 also if the id was used before, or Redis is unavailable.
         """
         return self._number(self._core.begin_refund(policy, key, cost, tenant, refund_id))
 
     def reset(self, policy: str, key: Key | None = None, *, tenant: str | None = None) -> bool:
-        """Forget one key's counts. False: Redis is away, and nothing was done."""
+        """Delete one key's counts. False: Redis is unavailable, and nothing was done."""
         return self._number(self._core.begin_reset(policy, key, tenant)) > 0
 
     def acquire(
@@ -185,22 +179,17 @@ class Limiter:
         tenant: str | None = None,
         timeout_s: float | None = None,
     ) -> Decision:
-        """Wait until a check passes, sleeping as long as each refusal says: for calls that go out.
+        """Check until it passes, sleeping as long as each refusal says: for outgoing calls.
 
-        Args:
-            policy: as for `check`.
-            key: as for `check`.
-            cost: as for `check`.
-            tenant: as for `check`.
-            timeout_s: give up when the next try would be later than this; None waits for ever.
+        Arguments are as for `check`; `timeout_s` is the longest total wait, None waits forever.
 
         Returns:
             The decision that passed, or the last refusal.
         """
-        waiter = Waiter(timeout_s, self._core.clock)
+        backoff = Backoff(timeout_s, self._core.clock)
         while True:
             decision = self.check(policy, key, cost=cost, tenant=tenant)
-            pause_s = waiter.pause_s(decision)
+            pause_s = backoff.pause_s(decision)
             if pause_s is None:
                 return decision
             time.sleep(pause_s)
@@ -214,44 +203,40 @@ class Limiter:
         tenant: str | None = None,
         timeout_s: float | None = 0.0,
     ) -> Slot:
-        """Take a slot in flight, and charge the policy's rates with it, in one step.
+        """Take a slot in flight and charge the policy's rates, atomically.
 
         Raises:
             RateLimitedError: none was free within the timeout.
         """
-        waiter = Waiter(timeout_s, self._core.clock, is_polling=True)
+        backoff = Backoff(timeout_s, self._core.clock, is_polling=True)
         while True:
             call = self._core.begin_slot(policy, key, cost, tenant, secrets.token_bytes(SLOT_ID_BYTES))
             decision = self._decide(call)
             if decision.allowed:
                 return Slot(call, decision)
-            pause_s = waiter.pause_s(decision)
+            pause_s = backoff.pause_s(decision)
             if pause_s is None:
                 raise RateLimitedError(decision)
             time.sleep(pause_s)
 
     def resume_slot(self, policy: str, slot_id: str, key: Key | None = None, *, tenant: str | None = None) -> SlotLease:
-        """A slot that another process took, by its id, to renew or release it here.
+        """Return a slot that another process took, to renew or release it here.
 
-        Args:
-            policy: as it was taken.
-            slot_id: the slot's `id`.
-            key: as it was taken.
-            tenant: as it was taken.
+        Pass the slot's `id`, and the policy, key and tenant that it was taken with.
 
         Raises:
-            UsageError: the policy has no limit in flight, or this is no slot's id.
+            UsageError: the policy has no limit in flight, or the id is invalid.
         """
         return SlotLease(self._core.begin_slot(policy, key, None, tenant, read_slot_id(slot_id)))
 
     def renew_slot(self, slot: SlotLease) -> bool:
-        """Hold a slot for another lease. False: it is lost, or Redis is away (then `is_lost` stays as it was)."""
-        held = self._number(self._core.begin_hold(slot.call, Op.RENEW))
-        slot.is_lost = slot.is_lost or held < 0
-        return held > 0
+        """Renew a slot for another lease. False: it is lost, or Redis is unavailable (then `is_lost` is unchanged)."""
+        result = self._number(self._core.begin_hold(slot.call, Op.RENEW))
+        slot.is_lost = slot.is_lost or result < 0
+        return result > 0
 
     def release_slot(self, slot: SlotLease) -> None:
-        """Give a slot back; if Redis is away it comes back by itself when its lease ends."""
+        """Release a slot; if Redis is unavailable, it returns when its lease ends."""
         if not slot.is_released:
             slot.is_released = True
             self._number(self._core.begin_hold(slot.call, Op.RELEASE))
@@ -271,11 +256,11 @@ class Limiter:
         Raises:
             RateLimitedError: none was free within the timeout.
         """
-        held = self.take_slot(policy, key, cost=cost, tenant=tenant, timeout_s=timeout_s)
+        slot = self.take_slot(policy, key, cost=cost, tenant=tenant, timeout_s=timeout_s)
         try:
-            yield held
+            yield slot
         finally:
-            self.release_slot(held)
+            self.release_slot(slot)
 
     @contextmanager
     def admit(
@@ -305,31 +290,31 @@ class Limiter:
         cost: int | None = None,
         timeout_s: float | None = 0.0,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """A decorator: each call of the function is checked first.
+        """Return a decorator that checks before each call of a function.
 
         Args:
             policy: the policy's name.
-            key: from the function's arguments to the key.
+            key: maps the function's arguments to the key.
             cost: as for `check`.
-            timeout_s: how long a call may wait for its turn.
+            timeout_s: how long a call may wait.
 
         Raises:
-            RateLimitedError: from the decorated function, instead of running it.
+            RateLimitedError: the decorated function was refused and did not run.
         """
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             @functools.wraps(function)
-            def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            def limited(*args: P.args, **kwargs: P.kwargs) -> R:
                 with self.admit(policy, key(*args, **kwargs) if key else None, cost=cost, timeout_s=timeout_s):
                     return function(*args, **kwargs)
 
-            return checked
+            return limited
 
         return decorate
 
     def close(self) -> None:
-        """Give leased units back and close the connections."""
-        for call in self._core.give_back():
+        """Refund leased units and close the connections."""
+        for call in self._core.refund_leases():
             self._number(call)
         self._transport.close()
 

@@ -1,8 +1,9 @@
-"""One limit: how many units in how long, counted by which algorithm, over which key. A value; it decides nothing."""
+"""One limit as a value: its quantity, period, algorithm and key parts, and the text notation for it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -10,11 +11,11 @@ from ratelimit_service.errors import PolicyError
 
 DEFAULT_PART = "key"
 WINDOW_MAX = 99_999_999
-"""The most that a windowed limit counts to: its state holds eight digits (lua/window.lua)."""
+"""Largest quantity of a windowed limit: its state has eight digits (lua/window.lua)."""
 LOG_MAX = 100_000
-"""The most that a sliding log holds: it keeps about 100 bytes for every unit."""
+"""Largest quantity of a sliding log, which takes about 100 bytes a unit."""
 AMOUNT_MAX = 2**50
-"""Microseconds and units pass through Lua's doubles; below this, sums with the present time stay exact."""
+"""Largest number of units or microseconds: below it, sums with the current time stay exact in Lua's doubles."""
 
 
 class Algorithm(IntEnum):
@@ -36,7 +37,7 @@ _UNITS_US = {
     "w": 604_800_000_000,
 }
 _UNIT = r"(?P<unit>ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?)"
-# No longer than any number that a limit can have, so that none is too long to be read.
+# At most 18 digits: no valid limit has more, and int() refuses to parse very long ones.
 _COUNT = r"\d(?:_?\d){0,17}"
 _DURATION = rf"(?P<times>\d{{1,12}}(?:\.\d{{1,12}})?)?\s*{_UNIT}"
 _PART = r"[A-Za-z][A-Za-z0-9_]*"
@@ -52,14 +53,14 @@ _DEFAULT_LEASE_US = 30_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many units per period, for each value of a key.
+    """A number of units per period, for each value of a key.
 
     Attributes:
         quantity: units per period; for IN_FLIGHT the number of slots.
         period_us: the period in microseconds; for IN_FLIGHT the lease after which a dead holder's slot returns.
-        algorithm: how it counts; `docs/ratelimit.md` says how to choose.
-        burst: GCRA only: units that may come at once after a rest; None means `quantity`.
-        per: the names of the key parts that it counts over; empty is one count for everybody.
+        algorithm: how units are counted; `docs/ratelimit.md` says how to choose.
+        burst: GCRA only: units allowed at once after a pause; None means `quantity`.
+        per: names of the key parts to count over; empty is one count for all callers.
     """
 
     quantity: int
@@ -69,36 +70,43 @@ class Limit:
     per: tuple[str, ...] = (DEFAULT_PART,)
 
     def __post_init__(self) -> None:
-        """Refuse what can't be counted exactly.
+        """Validate the values.
 
         Raises:
-            PolicyError: with the value and its bound.
+            PolicyError: a value can't be counted exactly; the message has the value and its bound.
         """
         if self.quantity < 1 or self.period_us < 1:
-            raise PolicyError(f"a limit needs a quantity and a period of at least 1, not {self.text}")
+            raise PolicyError(f"{self.text}: quantity and period must be at least 1")
         if self.burst is not None and (self.algorithm is not Algorithm.GCRA or self.burst < 1):
-            raise PolicyError(f"a burst is a number of at least 1, for gcra only, not {self.text}")
-        most = {Algorithm.SLIDING: WINDOW_MAX, Algorithm.FIXED: WINDOW_MAX, Algorithm.LOG: LOG_MAX}
-        if self.quantity > most.get(self.algorithm, AMOUNT_MAX):
-            raise PolicyError(f"{self.text}: {self.algorithm.name.lower()} counts to {most[self.algorithm]} at most")
+            raise PolicyError(f"{self.text}: a burst must be at least 1, and only gcra has one")
+        maximum = {Algorithm.SLIDING: WINDOW_MAX, Algorithm.FIXED: WINDOW_MAX, Algorithm.LOG: LOG_MAX}
+        if self.quantity > maximum.get(self.algorithm, AMOUNT_MAX):
+            raise PolicyError(
+                f"{self.text}: the maximum for {self.algorithm.name.lower()} is {maximum[self.algorithm]}"
+            )
         if max(self.period_us * 2, self.full_us) > AMOUNT_MAX:
-            raise PolicyError(f"{self.text} takes longer than 17 years to fill: a period this long can't be counted")
+            raise PolicyError(f"{self.text} takes longer than 17 years to refill; use a shorter period")
         if len(set(self.per)) != len(self.per):
-            raise PolicyError(f"{self.text} names a key part twice")
+            raise PolicyError(f"{self.text}: a key part is repeated")
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether it counts slots in flight, not a rate."""
+        return self.algorithm is Algorithm.IN_FLIGHT
 
     @property
     def capacity(self) -> int:
-        """The most units that one request can be granted."""
+        """Largest cost that one request can be granted, in units."""
         return self.quantity if self.burst is None else self.burst
 
     @property
     def interval_us(self) -> int:
-        """What the script calls the period: for GCRA the microseconds from one unit to the next, rounded up."""
+        """The script's `period` argument: for GCRA the microseconds from one unit to the next, rounded up."""
         return -(-self.period_us // self.quantity) if self.algorithm is Algorithm.GCRA else self.period_us
 
     @property
     def full_us(self) -> int:
-        """Microseconds from exhausted to as good as unused, at most."""
+        """Longest time from exhausted to fully reset, in microseconds."""
         return self.interval_us * (self.capacity if self.algorithm is Algorithm.GCRA else 2)
 
     @property
@@ -108,19 +116,19 @@ class Limit:
 
     @property
     def text(self) -> str:
-        """The limit in the notation that `parse` reads."""
-        over = f" per {'+'.join(self.per) or 'all'}"
-        if self.algorithm is Algorithm.IN_FLIGHT:
-            return f"{self.quantity} in flight lease {_duration(self.period_us)}{over}"
+        """The limit in the notation of `parse`."""
+        per = f" per {'+'.join(self.per) or 'all'}"
+        if self.is_in_flight:
+            return f"{self.quantity} in flight lease {_duration(self.period_us)}{per}"
         burst = "" if self.burst is None else f" burst {self.burst}"
-        return f"{self.quantity}/{_duration(self.period_us)}{burst} {self.algorithm.name.lower()}{over}"
+        return f"{self.quantity}/{_duration(self.period_us)}{burst} {self.algorithm.name.lower()}{per}"
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Read a limit such as `100/minute`, `10/second burst 20 per user+route` or `5 in flight lease 30s`.
+        """Parse a limit such as `100/minute`, `10/second burst 20 per user+route` or `5 in flight lease 30s`.
 
         Raises:
-            PolicyError: with the text and an example.
+            PolicyError: the text is not a limit; the message has examples.
         """
         if match := _RATE.fullmatch(text):
             algorithm = Algorithm[(match["algorithm"] or "gcra").upper()]
@@ -130,9 +138,14 @@ class Limit:
             lease_us = _microseconds(match) if match["unit"] else _DEFAULT_LEASE_US
             return cls(int(match["quantity"]), lease_us, Algorithm.IN_FLIGHT, None, _per(match["per"]))
         raise PolicyError(
-            f"can't read the limit {text!r}; write it like '100/minute', '10/second burst 20', "
+            f"can't parse the limit {text!r}; write it like '100/minute', '10/second burst 20', "
             "'1000/hour sliding per user' or '5 in flight lease 30s per tenant'"
         )
+
+
+def key_parts(limits: Iterable[Limit]) -> tuple[str, ...]:
+    """Return the names of all key parts that the limits count over, in order, each once."""
+    return tuple(dict.fromkeys(part for limit in limits for part in limit.per))
 
 
 def _per(text: str | None) -> tuple[str, ...]:

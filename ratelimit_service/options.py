@@ -1,4 +1,4 @@
-"""How a limiter behaves, apart from its policies."""
+"""Settings of a limiter: deadlines, connections, circuit breakers, caches and batches. Policies are apart."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ class Options:
     """Settings of a limiter; the defaults suit a service of a few processes beside a Redis in the same network.
 
     Attributes:
-        prefix: begins every Redis key; short, since each key carries it.
-        deadline_s: how long a check may wait for Redis, connecting and queueing included.
-        connections: the most connections to one Redis server; callers past it wait, up to the deadline.
-        breaker_threshold: failures in a row after which Redis is left alone.
-        breaker_open_s: how long until one caller tries again, and how quickly an outage's end is noticed.
-        instances: processes that share the limits; a `local` outage policy gives each 1 / instances.
-        denials: the most denials remembered in the process; 0 always asks Redis.
-        denial_max_s: the longest that a denial is remembered, which is also how long this process may not see that
-            another one refunded or reset the key.
-        lease_max_s: how long leased units may be spent after they were taken.
-        batch: async only: the most requests in one script call.
+        prefix: prefix of every Redis key; keep it short.
+        deadline_s: longest wait of a check for Redis, in seconds, connecting and queueing included.
+        connections: maximum connections to one Redis server; further callers wait, up to the deadline.
+        breaker_threshold: consecutive failures that open a server's circuit breaker.
+        breaker_open_s: seconds between probes while it is open; bounds how late a recovery is noticed.
+        instances: processes that share the limits; the outage policy `local` grants each 1 / instances.
+        denials: maximum denials cached in the process; 0 sends every check to Redis.
+        denial_max_s: longest time a denial is cached, and so how late another process's refund or reset is seen.
+        lease_max_s: how long leased units may be spent, in seconds.
+        batch: async only: maximum requests in one script call.
     """
 
     prefix: str = "rl"
@@ -37,14 +36,16 @@ class Options:
     batch: int = 128
 
     def __post_init__(self) -> None:
-        """Refuse what can't work.
+        """Validate the settings.
 
         Raises:
-            UsageError: with the setting at fault.
+            UsageError: with the invalid setting.
         """
         if self.deadline_s <= 0 or self.breaker_open_s < self.deadline_s:
             raise UsageError("deadline_s must be above 0 and at most breaker_open_s, or two probes could run at once")
         if min(self.connections, self.breaker_threshold, self.instances, self.batch) < 1 or self.denials < 0:
-            raise UsageError("connections, breaker_threshold, instances and batch are at least 1, denials at least 0")
+            raise UsageError(
+                "connections, breaker_threshold, instances and batch must be at least 1, denials at least 0"
+            )
         if set(self.prefix) & set("{}"):
-            raise UsageError(f"a prefix can't hold braces, which mark the cluster's hash tag: {self.prefix!r}")
+            raise UsageError(f"the prefix {self.prefix!r} has braces, which would mark a cluster hash tag; remove them")

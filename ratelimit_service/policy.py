@@ -1,4 +1,4 @@
-"""A policy is one or more limits that are decided together; a policy set is all of them, replaced as a whole."""
+"""Policies (limits that are decided together) and policy sets (all policies, replaced as a whole), as values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ratelimit_service.errors import PolicyError
-from ratelimit_service.limits import Algorithm, Limit
+from ratelimit_service.limits import Limit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 LIMITS_MAX = 16
 
 
 class OnOutage(StrEnum):
-    """What a policy answers while Redis can't be asked; the answer is flagged `degraded` in each case."""
+    """A policy's decisions while Redis is unavailable; each is flagged `degraded`."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -26,18 +26,17 @@ class OnOutage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits that a request must all pass, decided in one step: a refusal charges none of them.
+    """Limits that a request must all pass, decided atomically: a refusal charges none of them.
 
     Attributes:
         name: letters, digits and `_ . : -`, at most 64; it is a metric label.
-        limits: 1 to 16 of them, over any key parts.
-        cost: units that a check charges unless it says otherwise.
-        on_outage: what to answer without Redis.
-        is_shadow: decide and count `would_deny`, never refuse; its counts are apart from the enforced ones.
-        lease: units that a process takes at once and spends locally; 0 asks Redis each time.
+        limits: 1 to 16, over any key parts.
+        cost: units charged by a check that names no cost.
+        on_outage: how to decide without Redis.
+        is_shadow: decide and count `would_deny`, but never refuse; counted apart from enforced policies.
+        lease: units that a process takes at once and spends locally; 0 sends every check to Redis.
         tenants: limits that replace `limits` for a tenant.
-        one_slot: on a cluster, keep all of the policy's keys on one node, which a policy whose limits have no key
-            part in common needs.
+        one_slot: on a cluster, keep all of the policy's keys on one node; required if its limits share no key part.
     """
 
     name: str
@@ -50,13 +49,13 @@ class Policy:
     one_slot: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse contradictions.
+        """Validate the values.
 
         Raises:
-            PolicyError: with the policy's name and the part at fault.
+            PolicyError: with the policy's name and the invalid part.
         """
         if not _NAME.fullmatch(self.name):
-            raise PolicyError(f"a policy's name is 1 to 64 letters, digits and '_.:-', not {self.name!r}")
+            raise PolicyError(f"invalid policy name {self.name!r}: use 1 to 64 letters, digits and '_.:-'")
         if self.cost < 0 or self.lease < 0:
             raise PolicyError(f"policy {self.name!r}: cost and lease can't be negative")
         for limits in (self.limits, *self.tenants.values()):
@@ -64,13 +63,17 @@ class Policy:
 
     def _check_limits(self, limits: tuple[Limit, ...]) -> None:
         if not 1 <= len(limits) <= LIMITS_MAX:
-            raise PolicyError(f"policy {self.name!r} has {len(limits)} limits; 1 to {LIMITS_MAX} make sense")
+            raise PolicyError(f"policy {self.name!r} has {len(limits)} limits; the number must be 1 to {LIMITS_MAX}")
         if len(set(limits)) != len(limits):
-            raise PolicyError(f"policy {self.name!r} names the same limit twice: it would be charged twice")
-        if self.lease and any(limit.algorithm is Algorithm.IN_FLIGHT for limit in limits):
-            raise PolicyError(f"policy {self.name!r}: slots in flight can't be leased ahead; leave out `lease`")
+            raise PolicyError(f"policy {self.name!r} has the same limit twice, which would charge it twice")
+        if self.lease and any(limit.is_in_flight for limit in limits):
+            raise PolicyError(f"policy {self.name!r}: slots in flight can't be leased; remove `lease`")
         if self.lease > min(limit.capacity for limit in limits):
-            raise PolicyError(f"policy {self.name!r}: a lease of {self.lease} is more than its smallest limit holds")
+            raise PolicyError(f"policy {self.name!r}: a lease of {self.lease} exceeds its smallest limit")
+
+    def limits_for(self, tenant: str | None) -> tuple[Limit, ...]:
+        """Return the tenant's own limits, or the policy's."""
+        return self.limits if tenant is None else self.tenants.get(tenant, self.limits)
 
     @classmethod
     def parse(
@@ -84,10 +87,10 @@ class Policy:
         tenants: Mapping[str, Iterable[str]] = MappingProxyType({}),
         one_slot: bool = False,
     ) -> Policy:
-        """A policy from limits in text, such as `Policy.parse("api", "100/minute per user")`.
+        """Return a policy from limits as text: `Policy.parse("api", "100/minute per user")`.
 
         Raises:
-            PolicyError: a limit can't be read, or the parts contradict each other.
+            PolicyError: a limit can't be parsed, or the values contradict each other.
         """
         return cls(
             name,
@@ -102,11 +105,11 @@ class Policy:
 
 
 class PolicySet(Mapping[str, Policy]):
-    """Policies by name, immutable: a reload replaces the whole set, so no check sees half of one.
+    """Immutable mapping of policies by name; a reload replaces the whole set.
 
     Attributes:
-        version: as given, else a hash of the content.
-        is_shadow: makes every policy a shadow.
+        version: the version passed in, else a hash of the content.
+        is_shadow: turns every policy into a shadow policy.
     """
 
     __slots__ = ("_by_name", "is_shadow", "version")

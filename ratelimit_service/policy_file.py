@@ -1,7 +1,7 @@
-"""Policies from TOML, YAML or JSON text: the whole document is good, or it is refused with the line and the reason.
+"""Policies from TOML, YAML or JSON: a document is valid as a whole, or refused with line and reason.
 
 ```toml
-version = "7"                      # optional; else a hash of the content
+version = "7"                      # optional; by default a hash of the content
 shadow = false                     # true makes every policy a shadow
 
 [policies.api]
@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,10 +48,10 @@ _TOML_LINE = re.compile(r"\(at line (\d+)")
 
 
 def load_policies(path: str | Path) -> PolicySet:
-    """The policies of a `.toml`, `.yaml`, `.yml` or `.json` file.
+    """Return the policies of a `.toml`, `.yaml`, `.yml` or `.json` file.
 
     Raises:
-        PolicyFileError: it can't be read, or something in it is wrong; none of it is used.
+        PolicyFileError: the file is unreadable or invalid; none of it is used.
     """
     path = Path(path)
     try:
@@ -61,22 +62,22 @@ def load_policies(path: str | Path) -> PolicySet:
 
 
 def parse_policies(text: str, *, source: str, is_toml: bool) -> PolicySet:
-    """The policies of a document.
+    """Return the policies of a document.
 
     Args:
-        text: TOML, or YAML (of which JSON is a part).
-        source: what to call it in errors.
-        is_toml: which of the two.
+        text: TOML, or YAML (of which JSON is a subset).
+        source: the document's name in errors.
+        is_toml: whether it is TOML.
 
     Raises:
-        PolicyFileError: something in it is wrong; none of it is used.
+        PolicyFileError: the document is invalid; none of it is used.
     """
     document, lines = _read_toml(text, source) if is_toml else _read_yaml(text, source)
     return _Reader(source, lines).policies(document)
 
 
 class _Reader:
-    """Turns a document into policies, knowing on which line each part stands."""
+    """Converts a document to policies; knows each part's line, for errors."""
 
     def __init__(self, source: str, lines: Mapping[Place, int]) -> None:
         self._source = source
@@ -88,13 +89,13 @@ class _Reader:
 
     def _table(self, value: Any, place: Place, fields: Mapping[str, type]) -> dict[str, Any]:
         if not isinstance(value, dict):
-            self._refuse(place, f"a table is wanted, not {value!r}")
+            self._refuse(place, f"expected a table, not {value!r}")
         for name, part in value.items():
             if name not in fields:
-                self._refuse((*place, str(name)), f"unknown; known are {', '.join(fields)}")
-            wanted = fields[name]
-            if not isinstance(part, wanted) or (wanted is int and isinstance(part, bool)):
-                self._refuse((*place, name), f"{wanted.__name__} is wanted, not {part!r}")
+                self._refuse((*place, str(name)), f"unknown name; expected one of {', '.join(fields)}")
+            expected = fields[name]
+            if not isinstance(part, expected) or (expected is int and isinstance(part, bool)):
+                self._refuse((*place, name), f"expected {expected.__name__}, not {part!r}")
         return value
 
     def policies(self, document: Any) -> PolicySet:
@@ -115,11 +116,11 @@ class _Reader:
         fields = self._table(table, place, _POLICY)
         on_outage = fields.get("on_outage", OnOutage.OPEN)
         if on_outage not in tuple(OnOutage):
-            self._refuse((*place, "on_outage"), f"one of {', '.join(OnOutage)} is wanted, not {on_outage!r}")
+            self._refuse((*place, "on_outage"), f"expected one of {', '.join(OnOutage)}, not {on_outage!r}")
         tenants = {}
         for tenant, part in fields.get("tenants", {}).items():
-            at = (*place, "tenants", str(tenant))
-            tenants[str(tenant)] = self._limits(self._table(part, at, _TENANT), at)
+            path = (*place, "tenants", str(tenant))
+            tenants[str(tenant)] = self._limits(self._table(part, path, _TENANT), path)
         limits = self._limits(fields, place)
         try:
             return Policy.parse(
@@ -136,17 +137,17 @@ class _Reader:
             self._refuse(place, str(error))
 
     def _limits(self, fields: Mapping[str, Any], place: Place) -> list[str]:
-        at = (*place, "limits")
+        path = (*place, "limits")
         texts = fields.get("limits")
         if not texts:
-            self._refuse(at, "at least one limit is wanted")
+            self._refuse(path, "expected at least one limit")
         for number, text in enumerate(texts):
             if not isinstance(text, str):
-                self._refuse((*at, str(number)), f"a limit is text such as '100/minute', not {text!r}")
+                self._refuse((*path, str(number)), f"expected a string such as '100/minute', not {text!r}")
             try:
                 Limit.parse(text)
             except PolicyError as error:
-                self._refuse((*at, str(number)), str(error))
+                self._refuse((*path, str(number)), str(error))
         return list(texts)
 
 
@@ -160,7 +161,7 @@ def _read_toml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
 
 
 def _toml_lines(text: str) -> dict[Place, int]:
-    # tomllib keeps no positions: the lines of table headers and keys are found again in the text it accepted.
+    # tomllib reports no positions: search the accepted text for table headers and keys.
     lines: dict[Place, int] = {}
     table: Place = ()
     for number, line in enumerate(text.splitlines(), 1):
@@ -185,24 +186,30 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
         mark = error.problem_mark
         raise PolicyFileError(source, mark.line + 1 if mark else None, str(error.problem)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A ValueError is a date that does not exist.
+        # ValueError: a date that does not exist.
         raise PolicyFileError(source, None, str(error)) from error
     lines: dict[Place, int] = {}
     _yaml_lines(node, (), lines, set())
     return document if document is not None else {}, lines
 
 
-def _yaml_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int], seen: set[int]) -> None:
-    # An anchored part is gone through once, however often (and from wherever, even itself) it is referred to.
-    if node is None or id(node) in seen:
+def _yaml_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int], visited: set[int]) -> None:
+    # Visit an anchored node once, however often it is referenced, even from itself.
+    if node is None or id(node) in visited:
         return
-    seen.add(id(node))
+    visited.add(id(node))
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            at = (*place, str(key.value))
-            lines[at] = key.start_mark.line + 1
-            _yaml_lines(value, at, lines, seen)
+            path = (*place, str(key.value))
+            lines[path] = key.start_mark.line + 1
+            _yaml_lines(value, path, lines, visited)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            _yaml_lines(item, (*place, str(number)), lines, seen)
+            _yaml_lines(item, (*place, str(number)), lines, visited)
+
+
+def bundled_policies() -> PolicySet:
+    """Return the policies of `policies/default.toml`: 100 requests a minute per user or address."""
+    path = files("ratelimit_service") / "policies" / "default.toml"
+    return parse_policies(path.read_text(encoding="utf-8"), source="the bundled default.toml", is_toml=True)

@@ -1,4 +1,4 @@
-"""Policies that change while the service runs: watched in a file or in Redis, and installed as a whole."""
+"""Reload policies while the service runs: watch a file or Redis, and install each new set as a whole."""
 
 from __future__ import annotations
 
@@ -16,49 +16,45 @@ from ratelimit_service.errors import PolicyError, PolicyFileError
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.policy_file import load_policies, parse_policies
 
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 POLICIES_KEY = "{p}:policies"
 
 
 class PolicySource(Protocol):
-    """Where policies come from."""
+    """A place that policies are loaded from."""
 
     def stamp(self) -> object:
-        """Something cheap that differs whenever the policies differ."""
+        """Return a cheap value that changes whenever the policies do."""
 
     def load(self) -> PolicySet:
-        """The policies now.
+        """Return the current policies.
 
         Raises:
-            PolicyFileError: they can't be used.
+            PolicyFileError: they are invalid.
         """
 
 
 class FileSource:
-    """A TOML or YAML file; replace it by renaming another over it, so that nobody reads half of it.
-
-    Args:
-        path: the file.
-    """
+    """A TOML or YAML file. Replace it by renaming another over it, so that no half-written file is read."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
     def stamp(self) -> object:
-        """The file's identity, size and time of change."""
-        seen = self._path.stat()
-        return seen.st_ino, seen.st_size, seen.st_mtime_ns
+        """Return the file's identity, size and time of change."""
+        status = self._path.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def load(self) -> PolicySet:
-        """The file's policies; errors as `load_policies`."""
+        """Return the file's policies; errors as `load_policies`."""
         return load_policies(self._path)
 
 
 class RedisSource:
-    """A document in Redis, put there by `publish_policies`.
+    """A document in Redis, written by `publish_policies`.
 
     Args:
-        client: a sync redis-py client; one of its own, with a timeout, is best.
+        client: a sync redis-py client, preferably its own and with a timeout.
         prefix: as in `Options`.
     """
 
@@ -67,19 +63,19 @@ class RedisSource:
         self._key = prefix + POLICIES_KEY
 
     def stamp(self) -> object:
-        """The published version."""
+        """Return the published version."""
         return self._client.hget(self._key, "version")
 
     def load(self) -> PolicySet:
-        """The published policies.
+        """Return the published policies.
 
         Raises:
-            PolicyFileError: none are there, or they can't be used.
+            PolicyFileError: there are none, or they are invalid.
         """
         document = self._client.hget(self._key, "document")
         if document is None:
-            raise PolicyFileError(f"Redis key {self._key}", None, "no policies are published there")
-        # What is no UTF-8 was not published by us; it is refused as text that can't be read, or as an unknown name.
+            raise PolicyFileError(f"Redis key {self._key}", None, "no policies are published; call publish_policies()")
+        # A document that is not UTF-8 was not published by publish_policies; the parser refuses it.
         text = document.decode(errors="replace") if isinstance(document, bytes) else document
         return parse_policies(text, source=f"Redis key {self._key}", is_toml=False)
 
@@ -87,27 +83,27 @@ class RedisSource:
 def publish_policies(
     client: redis.Redis | redis.RedisCluster, document: dict[str, Any], *, prefix: str = "rl"
 ) -> PolicySet:
-    """Check a document (of the same shape as a policy file) and put it where every process's `RedisSource` looks.
+    """Validate a document (structured as a policy file) and write it to where every `RedisSource` reads.
 
     Raises:
-        PolicyFileError: it is wrong; nothing was published.
-        redis.RedisError: Redis did not take it.
+        PolicyFileError: it is invalid; nothing was published.
+        redis.RedisError: Redis did not store it.
     """
     policies = parse_policies(json.dumps(document), source="the published document", is_toml=False)
-    stored = {"version": policies.version, "document": json.dumps({**document, "version": policies.version})}
+    fields = {"version": policies.version, "document": json.dumps({**document, "version": policies.version})}
     connection: Any = client
-    connection.hset(prefix + POLICIES_KEY, mapping=stored)
+    connection.hset(prefix + POLICIES_KEY, mapping=fields)
     return policies
 
 
 class PolicyWatcher:
-    """Installs a source's policies whenever they change; a bad document changes nothing.
+    """Install a source's policies whenever they change; an invalid document changes nothing.
 
     Args:
-        source: where to look.
-        install: what to give a good set to: a limiter's `install`.
-        interval_s: how often its thread looks; a change is in force after at most this and one load.
-        on_refused: called for a refused document or an unreadable source; `limiter.metrics.reload_failures.add`.
+        source: the source to poll.
+        install: called with each new policy set: a limiter's `install`.
+        interval_s: seconds between polls of its thread; a change takes effect after at most this and one load.
+        on_refused: called for an invalid document or unreadable source: `limiter.metrics.reload_failures.add`.
     """
 
     def __init__(
@@ -128,20 +124,20 @@ class PolicyWatcher:
         self.last_error: str | None = None
 
     def poll(self) -> bool:
-        """Look once. True if other policies are in force now; False if not, with `last_error` set if that is bad."""
+        """Poll once. True if a new set was installed; False otherwise, with `last_error` set after a failure."""
         try:
             stamp = self._source.stamp()
             if stamp == self._stamp:
                 return False
-            # Taken before the load: what changes while it loads is seen as another change the next time.
+            # Stored before the load, so that a change during the load is noticed by the next poll.
             self._stamp = stamp
             self._install(self._source.load())
         except (PolicyError, redis.RedisError, OSError) as error:
             if str(error) != self.last_error:
-                log.error("the policies in force stay: %s", error)  # noqa: TRY400 - the reason is all in the message
+                _logger.error("new policies were not installed, the old ones stay in force: %s", error)  # noqa: TRY400 - the message has the reason
             self.last_error = str(error)
             if not isinstance(error, PolicyError):
-                # Unreadable now, not bad: look at it again although it has not changed.
+                # Unreadable, not invalid: read it again although it has not changed.
                 self._stamp = None
             self._on_refused()
             return False
@@ -149,7 +145,7 @@ class PolicyWatcher:
         return True
 
     def start(self) -> None:
-        """Look now, then again and again on a thread of its own until `stop`."""
+        """Poll now, then on a thread of its own until `stop`."""
         self.poll()
         self._thread = threading.Thread(target=self._watch, name="ratelimit-policies", daemon=True)
         self._thread.start()
@@ -159,11 +155,11 @@ class PolicyWatcher:
             try:
                 self.poll()
             except Exception:
-                # Whatever it was, the next change must still be seen.
-                log.exception("could not look for changed policies; those in force stay")
+                # Whatever the error, later changes must still be noticed.
+                _logger.exception("polling for changed policies failed; the old ones stay in force")
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,7 +1,7 @@
-"""From any redis-py client to private connections like its own that never retry and give up at the deadline.
+"""Private connections with the settings of any redis-py client, which never retry and give up at the deadline.
 
-redis-py retries a command whose connection broke. A check that is sent again is charged twice, so the limiter sends
-over connections that it makes itself, from the settings of the client that it was given.
+redis-py retries a command whose connection broke, and a check that is sent twice is charged twice. So the limiter opens
+its own connections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-_NOT_OURS = (
+_UNUSED_SETTINGS = (
     "cache",
     "max_connections",
     "connection_class",
@@ -43,17 +43,17 @@ _NOT_OURS = (
 
 
 def connection_settings(
-    of_client: Mapping[str, Any], *, timeout_s: float | None, connect_s: float, retry: Any
+    client_settings: Mapping[str, Any], *, timeout_s: float | None, connect_s: float, retry: Any
 ) -> dict[str, Any]:
-    """A client's connection settings, made safe: no retry, no decoding, RESP2 (no greeting), and a time limit.
+    """Return a client's connection settings without retries and decoding, with RESP2 (no greeting) and timeouts.
 
     Args:
-        of_client: `connection_kwargs` of the client's pool.
-        timeout_s: seconds for each read and write; None where a deadline stands around the whole exchange.
+        client_settings: `connection_kwargs` of the client's pool.
+        timeout_s: seconds for each read and write; None where the caller has a deadline around the exchange.
         connect_s: seconds to connect.
-        retry: a redis-py Retry of no retries, sync or async.
+        retry: a redis-py Retry with no retries, sync or async.
     """
-    settings = {name: value for name, value in of_client.items() if name not in _NOT_OURS}
+    settings = {name: value for name, value in client_settings.items() if name not in _UNUSED_SETTINGS}
     settings.update(
         socket_timeout=timeout_s,
         socket_connect_timeout=connect_s,
@@ -68,7 +68,7 @@ def connection_settings(
 
 
 def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: float) -> Callable[[], Any]:
-    """Makes unconnected connections to where a single-server or Sentinel client goes."""
+    """Return a factory of unconnected connections to a single-server or Sentinel client's server."""
     pool: Any = client.connection_pool
     is_async = isinstance(client, redis.asyncio.Redis)
     retry: Any = AsyncRetry(NoBackoff(), 0) if is_async else Retry(NoBackoff(), 0)
@@ -76,7 +76,7 @@ def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: floa
     settings = connection_settings(pool.connection_kwargs, **limits)
     if isinstance(pool, SentinelConnectionPool | AsyncSentinelPool):
         sentinels = [node.connection_pool.connection_kwargs for node in pool.sentinel_manager.sentinels]
-        # One that does not answer must leave the others time before the deadline.
+        # A silent Sentinel must leave the others time before the deadline.
         share_s = deadline_s / (len(sentinels) + 1)
         manager: Any = (AsyncSentinel if is_async else Sentinel)([], pool.sentinel_manager.min_other_sentinels)
         manager.sentinels = [
@@ -86,20 +86,20 @@ def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: floa
             for node in sentinels
         ]
         kind: Any = AsyncSentinelPool if is_async else SentinelConnectionPool
-        ours = kind(pool.service_name, manager, connection_class=pool.connection_class, is_master=True, **settings)
-        return lambda: ours.connection_class(**ours.connection_kwargs)
+        pool_copy = kind(pool.service_name, manager, connection_class=pool.connection_class, is_master=True, **settings)
+        return lambda: pool_copy.connection_class(**pool_copy.connection_kwargs)
     address = {
         name: pool.connection_kwargs[name] for name in ("host", "port", "path") if name in pool.connection_kwargs
     }
     return lambda: pool.connection_class(**address, **settings)
 
 
-def _client_settings(of_client: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
-    kept = ("username", "password", "ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
-    settings = {name: of_client[name] for name in kept if of_client.get(name) is not None}
+def _client_settings(client_settings: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
+    names = ("username", "password", "ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+    settings = {name: client_settings[name] for name in names if client_settings.get(name) is not None}
     return settings | {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
 
 
 def is_cluster(client: Any) -> bool:
-    """Whether a client speaks to a Redis Cluster."""
+    """Whether a client is one of a Redis Cluster."""
     return isinstance(client, redis.RedisCluster | redis.asyncio.RedisCluster)

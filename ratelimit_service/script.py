@@ -1,4 +1,4 @@
-"""The one script that decides, and the packing of what goes in and comes out. Its text is lua/*.lua, joined."""
+"""The Lua script (lua/*.lua, joined) and the packing of its arguments and replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAGMENTS = ("prelude", "gcra", "window", "log", "slots", "main")
 
 
 class Op(IntEnum):
-    """What a request asks of the script; the numbers are those of lua/main.lua."""
+    """Operations of the script, numbered as in lua/main.lua."""
 
     CHECK = 0
     PEEK = 1
@@ -29,7 +29,7 @@ class Op(IntEnum):
 
 _lua = files("ratelimit_service") / "lua"
 TEXT = "\n".join((_lua / f"{name}.lua").read_text(encoding="utf-8") for name in FRAGMENTS).encode()
-# Redis names scripts by their SHA-1; nothing here rests on its strength.
+# Redis identifies scripts by SHA-1; no security depends on it.
 SHA = hashlib.sha1(TEXT, usedforsecurity=False).hexdigest().encode()
 
 _HEAD = struct.Struct(">BBdd")
@@ -37,34 +37,34 @@ _LIMIT = struct.Struct(">Bdd")
 
 
 def pack_limits(limits: Sequence[Limit]) -> bytes:
-    """The part of a request that a policy fixes: algorithm, capacity and interval of each limit."""
+    """Pack the constant part of a policy's requests: algorithm, capacity and interval of each limit."""
     return b"".join(_LIMIT.pack(limit.algorithm, limit.capacity, limit.interval_us) for limit in limits)
 
 
-def pack_request(op: Op, count: int, limits: bytes, cost: float, least: float = 0, request_id: bytes = b"") -> bytes:
-    """One request: `count` limits packed by `pack_limits`.
+def pack_request(op: Op, count: int, limits: bytes, cost: float, minimum: float = 0, request_id: bytes = b"") -> bytes:
+    """Pack one request.
 
     Args:
-        op: what to do.
-        count: how many limits follow.
-        limits: the packed limits.
-        cost: units to charge or give back.
-        least: TAKE: the fewest units worth granting; REFUND: how long to remember the id, in microseconds.
-        request_id: the lease of a slot, or anything for a refund that has a mark key.
+        op: the operation.
+        count: number of limits.
+        limits: the limits, packed by `pack_limits`.
+        cost: units to charge or refund.
+        minimum: TAKE: the fewest units to grant; REFUND: how long to remember the id, in microseconds.
+        request_id: a slot's id; any bytes for a refund with a mark key.
     """
-    return _HEAD.pack(op, count, cost, least) + limits + request_id
+    return _HEAD.pack(op, count, cost, minimum) + limits + request_id
 
 
 def pack_time(now_us: int) -> bytes:
-    """A request that sets the clock for those after it in the same call: for tests and replays."""
+    """Pack a request that sets the clock for later ones of the same call: for tests and replays."""
     return _HEAD.pack(Op.SET_TIME, 0, now_us, 0)
 
 
 @cache
 def reply_struct(count: int) -> struct.Struct:
-    """The reply to CHECK, PEEK and TAKE over `count` limits: granted, then (remaining, reset_us, wait_us) of each.
+    """Return the struct of a reply to CHECK, PEEK or TAKE: granted, then (remaining, reset_us, wait_us) per limit.
 
-    `granted` is -1 for a refusal; a wait of -1 says that no waiting helps.
+    `granted` is -1 for a refusal; `wait_us` is -1 if the request can never pass.
     """
     return struct.Struct(">d" + "ddd" * count)
 

@@ -1,36 +1,37 @@
-"""A slot in flight, held: what a request occupies while it runs, and what comes back when its holder is gone."""
+"""Slots in flight: what a running request holds. The limiter takes, renews and releases them."""
 
 from __future__ import annotations
 
-from ratelimit_service.core import Call
+from ratelimit_service.calls import Call
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import UsageError
 
 SLOT_ID_BYTES = 6
-"""Random ones: as many as the script keeps in an integer beside the lease's end (lua/slots.lua)."""
+"""Random bytes of an id: as many as the script can store in an integer beside the lease's end (lua/slots.lua)."""
+RENEWALS_PER_LEASE = 3
 
 
 def read_slot_id(text: str) -> bytes:
-    """The bytes of a slot's `id`.
+    """Return the bytes of a slot's `id`.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: the text is not a slot's id.
     """
     try:
         slot_id = bytes.fromhex(text)
     except ValueError:
         slot_id = b""
     if len(slot_id) != SLOT_ID_BYTES:
-        raise UsageError(f"a slot's id is {SLOT_ID_BYTES * 2} hexadecimal digits, not {text!r}")
+        raise UsageError(f"a slot's id has {SLOT_ID_BYTES * 2} hexadecimal digits, not {text!r}")
     return slot_id
 
 
 class SlotLease:
-    """What it takes to renew and release a slot; the limiter does both.
+    """A slot that can be renewed and released.
 
     Attributes:
-        lease_s: seconds after which Redis gives the slot to others unless it is renewed.
-        is_lost: it ended before it was renewed: another holder may have it now.
+        lease_s: seconds after which the slot returns unless it is renewed.
+        is_lost: whether it ended before it was renewed; another holder may have it.
     """
 
     __slots__ = ("call", "is_lost", "is_released", "lease_s")
@@ -39,19 +40,19 @@ class SlotLease:
         self.call = call
         self.is_lost = False
         self.is_released = False
-        self.lease_s = min(call.plan.limits[at].period_s for at in call.plan.in_flight)
+        self.lease_s = min(call.compiled.limits[number].period_s for number in call.compiled.in_flight)
 
     @property
     def id(self) -> str:
-        """The lease's id, unique to this slot."""
+        """The slot's unique id, as hexadecimal digits."""
         return self.call.slot_id.hex()
 
 
 class Slot(SlotLease):
-    """A taken slot.
+    """A slot that this process took.
 
     Attributes:
-        decision: the answer that took it.
+        decision: the decision that granted it.
     """
 
     __slots__ = ("decision",)

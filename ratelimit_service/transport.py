@@ -1,4 +1,4 @@
-"""The sync way to Redis: connections that wait to be free and a script call that is sent once."""
+"""Send script calls to Redis, each once, over private connections. async_transport.py is the async one."""
 
 from __future__ import annotations
 
@@ -16,133 +16,127 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from redis.retry import Retry
 
-from ratelimit_service.breaker import Breaker
+from ratelimit_service.backoff import CircuitBreaker
 from ratelimit_service.cluster_map import Address, ClusterMap
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
 from ratelimit_service.script import SHA, TEXT
 
 OUTAGE = (RedisError, OSError)
-"""What a round trip may raise; every one of these becomes a degraded decision."""
+"""Errors of a round trip; each becomes a degraded decision."""
 REDIRECTS_MAX = 5
-_STALE_S = 1.0
-_LEAST_S = 0.001
-_MOST_OF_IT = 0.9
+STALE_S = 1.0
+"""A connection that was idle for longer is tested before use."""
+_TIMEOUT_MIN_S = 0.001
+_FULL_DEADLINE = 0.9
 
 
 class CircuitOpenError(RedisError):
-    """Redis was not asked: it failed too often just now."""
+    """Nothing was sent: the circuit breaker is open."""
 
 
 class BusyError(RedisError):
-    """Redis was not asked: all connections were in use until the deadline."""
+    """Nothing was sent: all connections were in use until the deadline."""
 
 
-class ConnectionStash:
-    """Connections to one server, handed out newest first; at its size it waits instead of raising.
+class ConnectionPool:
+    """Connections to one server, newest first; callers wait while all are in use.
 
     Args:
-        make: makes an unconnected redis-py connection.
-        size: the most connections.
+        make: returns an unconnected redis-py connection.
+        size: maximum connections.
     """
 
     def __init__(self, make: Callable[[], Any], size: int) -> None:
         self._make = make
         self._size = size
         self._idle: deque[tuple[Any, float]] = deque()
-        self._made = 0
+        self._open_count = 0
         self._waiting = 0
-        self._freed = threading.Condition()
-        os.register_at_fork(after_in_child=_forgetter(weakref.ref(self)))
+        self._released = threading.Condition()
+        forget = weakref.WeakMethod(self.forget)
+        os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
 
-    def take(self, until_s: float) -> Any:
-        """A connection that is open, as far as its socket tells.
+    def acquire(self, until_s: float) -> Any:
+        """Return an open connection.
 
         Raises:
-            BusyError: none was free by `until_s`, a monotonic time.
+            BusyError: none was free by `until_s` (monotonic).
             RedisError, OSError: a new one could not be opened.
         """
         try:
             connection, since_s = self._idle.pop()
         except IndexError:
             connection, since_s = self._wait(until_s)
-        if since_s and time.monotonic() - since_s < _STALE_S:
+        if since_s and time.monotonic() - since_s < STALE_S:
             return connection
         try:
             if since_s and connection.can_read():
                 connection.disconnect()
-            connection.socket_connect_timeout = max(until_s - time.monotonic(), _LEAST_S)
+            connection.socket_connect_timeout = max(until_s - time.monotonic(), _TIMEOUT_MIN_S)
             connection.connect()
         except BaseException:
-            self.drop(connection)
+            self.discard(connection)
             raise
         return connection
 
     def _wait(self, until_s: float) -> tuple[Any, float]:
-        with self._freed:
+        with self._released:
             self._waiting += 1
             try:
-                # Looked at again under the count: whoever frees one from here on sees that somebody waits.
-                while not self._idle and self._made >= self._size:
-                    if not self._freed.wait(until_s - time.monotonic()):
+                # Test again after counting this waiter: whoever releases a connection from here on notifies.
+                while not self._idle and self._open_count >= self._size:
+                    if not self._released.wait(until_s - time.monotonic()):
                         raise BusyError(f"all {self._size} connections were in use until the deadline")
                 if self._idle:
                     return self._idle.pop()
-                self._made += 1
+                self._open_count += 1
             finally:
                 self._waiting -= 1
         return self._make(), 0.0
 
-    def give(self, connection: Any) -> None:
-        """Put a healthy connection back."""
+    def release(self, connection: Any) -> None:
+        """Return a healthy connection to the pool."""
         self._idle.append((connection, time.monotonic()))
         if self._waiting:
-            with self._freed:
-                self._freed.notify()
+            with self._released:
+                self._released.notify()
 
-    def drop(self, connection: Any) -> None:
-        """Close a connection that failed, and all idle ones with it: what broke it broke them too, most likely."""
+    def discard(self, connection: Any) -> None:
+        """Close a failed connection, and all idle ones, which have most likely failed too."""
         connection.disconnect()
-        with self._freed:
-            self._made -= 1
-            self._freed.notify()
+        with self._released:
+            self._open_count -= 1
+            self._released.notify()
         self.close()
 
     def close(self) -> None:
-        """Close the idle connections. The stash can go on being used."""
+        """Close the idle connections; the pool stays usable."""
         while True:
             try:
                 connection, _ = self._idle.pop()
             except IndexError:
                 return
-            with self._freed:
-                self._made -= 1
-                self._freed.notify()
+            with self._released:
+                self._open_count -= 1
+                self._released.notify()
             connection.disconnect()
 
     def forget(self) -> None:
-        """In a forked child: leave the parent's connections alone."""
+        """Drop the parent's connections in a forked child, without closing them."""
         self._idle.clear()
-        self._made = 0
+        self._open_count = 0
         self._waiting = 0
-        self._freed = threading.Condition()
-
-
-def _forgetter(stash: weakref.ref[ConnectionStash]) -> Callable[[], None]:
-    def forget() -> None:
-        if (alive := stash()) is not None:
-            alive.forget()
-
-    return forget
+        self._released = threading.Condition()
 
 
 class Transport:
-    """Script calls over a redis-py client's settings: a single server, Sentinel's master, or a cluster.
+    """Script calls with a redis-py client's settings: to a single server, Sentinel's master, or a cluster.
 
     Args:
         client: any sync redis-py client.
-        options: deadline, connections, breaker.
-        clock: monotonic seconds, for the breakers; deadlines are the sockets' and can't be moved.
+        options: deadline, connections, circuit breakers.
+        clock: monotonic seconds, for the breakers; deadlines use the real clock.
     """
 
     def __init__(
@@ -153,15 +147,14 @@ class Transport:
     ) -> None:
         self._options = options
         self._clock = clock
-        self._stashes: dict[Address | None, ConnectionStash] = {}
-        self._breakers: dict[Address | None, Breaker] = {}
+        self._pools: dict[Address | None, ConnectionPool] = {}
+        self._breakers: dict[Address | None, CircuitBreaker] = {}
         self._lock = threading.Lock()
         self._map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
         if isinstance(client, redis.RedisCluster):
             nodes = client.nodes_manager
-            slots = [(slot, (str(at[0].host), int(at[0].port))) for slot, at in nodes.slots_cache.items()]
-            self._map = ClusterMap(slots, [(str(node.host), int(node.port)) for node in nodes.nodes_cache.values()])
+            self._map = ClusterMap.of_nodes(nodes.slots_cache, nodes.nodes_cache.values())
             kind = redis.SSLConnection if nodes.connection_kwargs.get("ssl") else redis.Connection
             settings = connection_settings(
                 _node_settings(client),
@@ -169,28 +162,28 @@ class Transport:
                 connect_s=options.deadline_s,
                 retry=Retry(NoBackoff(), 0),
             )
-            self._make_at: Callable[[Address], Any] = lambda at: kind(host=at[0], port=at[1], **settings)
+            self._make_at: Callable[[Address], Any] = lambda address: kind(host=address[0], port=address[1], **settings)
         else:
-            self._stashes[None] = ConnectionStash(connection_maker(client, options.deadline_s), options.connections)
+            self._pools[None] = ConnectionPool(connection_maker(client, options.deadline_s), options.connections)
             self._breakers[None] = self._breaker()
 
-    def _breaker(self) -> Breaker:
-        return Breaker(self._options.breaker_threshold, self._options.breaker_open_s)
+    def _breaker(self) -> CircuitBreaker:
+        return CircuitBreaker(self._options.breaker_threshold, self._options.breaker_open_s)
 
     def open_circuits(self) -> int:
-        """How many breakers are open."""
+        """Return the number of open circuit breakers."""
         return sum(breaker.is_open for breaker in tuple(self._breakers.values()))
 
     def group(self, keys: Sequence[bytes]) -> int | None:
-        """What calls must have in common to go in one script call: the cluster slot, where there is one."""
+        """Return the cluster slot, which calls must have in common to go in one script call; None without a cluster."""
         return None if self._map is None else key_slot(keys[0])
 
     def call(self, keys: Sequence[bytes], requests: Sequence[bytes]) -> bytes:
         """Run the script once.
 
         Raises:
-            CircuitOpenError: it was not asked.
-            RedisError, OSError: no answer, or not a decision; whether it was executed is not known.
+            CircuitOpenError: nothing was sent.
+            RedisError, OSError: no valid reply; whether the script ran is unknown.
         """
         owner = self._map.owner(keys[0]) if self._map is not None else None
         breaker = self._breakers.get(owner) or self._breakers.setdefault(owner, self._breaker())
@@ -201,62 +194,62 @@ class Transport:
         except BusyError:
             raise
         except BaseException:
-            breaker.failed(self._clock())
+            breaker.record_failure(self._clock())
             if self._map is not None and owner is not None:
-                self._map.failed(owner)
+                self._map.record_failure(owner)
             raise
-        breaker.succeeded()
+        breaker.record_success()
         return reply
 
     def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
-        at = owner if self._map is None or owner is None else self._map.ask(owner)
+        address = owner if self._map is None or owner is None else self._map.target(owner)
         is_asking = False
         until_s = time.monotonic() + self._options.deadline_s
         for tries_left in reversed(range(REDIRECTS_MAX)):
-            stash = self._stashes.get(at) or self._stash(at)
+            pool = self._pools.get(address) or self._pool(address)
             try:
-                connection = stash.take(until_s)
+                connection = pool.acquire(until_s)
             except OUTAGE as error:
                 if self._map is None or owner is None or not tries_left or isinstance(error, BusyError):
                     raise
-                # Nothing was sent, so this is not a replay: another node knows who has the slot now, or has it.
-                self._map.failed(owner)
-                at, is_asking = self._map.ask(owner), False
+                # Nothing was sent, so this is no retry: another node has the slot or knows which one has it.
+                self._map.record_failure(owner)
+                address, is_asking = self._map.target(owner), False
                 continue
             try:
                 reply = _exchange(connection, command, until_s - time.monotonic(), is_asking=is_asking)
             except AskError as redirect:
-                stash.give(connection)
-                # A node that does not know its own address answers with an empty one: it means itself.
-                to = (redirect.host or (at or ("", 0))[0], int(redirect.port))
+                pool.release(connection)
+                # A node that does not know its own address redirects to an empty one: itself.
+                new_address = (redirect.host or (address or ("", 0))[0], int(redirect.port))
                 is_asking = not isinstance(redirect, MovedError)
                 if self._map is not None and not is_asking:
-                    self._map.moved(redirect.slot_id, to)
-                at = to
+                    self._map.record_move(redirect.slot_id, new_address)
+                address = new_address
             except BaseException:
-                stash.drop(connection)
+                pool.discard(connection)
                 raise
             else:
-                stash.give(connection)
-                if self._map is not None and at is not None:
-                    if at != owner and not is_asking:
-                        self._map.moved(key_slot(command[2]), at)
-                    self._map.answered(at)
+                pool.release(connection)
+                if self._map is not None and address is not None:
+                    if address != owner and not is_asking:
+                        self._map.record_move(key_slot(command[2]), address)
+                    self._map.record_success(address)
                 return reply
-        raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times; its nodes do not agree on its slots")
+        raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times: its nodes disagree about the slots")
 
-    def _stash(self, at: Address | None) -> ConnectionStash:
-        if at is None:
-            return self._stashes[None]
+    def _pool(self, address: Address | None) -> ConnectionPool:
+        if address is None:
+            return self._pools[None]
         with self._lock:
-            if at not in self._stashes:
-                self._stashes[at] = ConnectionStash(lambda: self._make_at(at), self._options.connections)
-            return self._stashes[at]
+            if address not in self._pools:
+                self._pools[address] = ConnectionPool(lambda: self._make_at(address), self._options.connections)
+            return self._pools[address]
 
     def close(self) -> None:
         """Close all connections."""
-        for stash in tuple(self._stashes.values()):
-            stash.close()
+        for pool in tuple(self._pools.values()):
+            pool.close()
 
 
 def _node_settings(client: redis.RedisCluster) -> dict[str, Any]:
@@ -268,13 +261,13 @@ def _exchange(connection: Any, command: tuple[Any, ...], left_s: float, *, is_as
     try:
         return _once(connection, (b"EVALSHA", *command), left_s, is_asking=is_asking)
     except NoScriptError:
-        # Nothing was executed, so this is not a replay; EVAL loads the script for those to come.
+        # The script did not run, so this is no retry; EVAL loads it for later calls.
         return _once(connection, (b"EVAL", TEXT, *command[1:]), left_s, is_asking=is_asking)
 
 
 def _once(connection: Any, command: tuple[Any, ...], left_s: float, *, is_asking: bool) -> bytes:
-    # The connection's own timeout is the whole deadline; setting another costs system calls, so only if much is gone.
-    limit = {} if left_s > _MOST_OF_IT * connection.socket_timeout else {"timeout": max(left_s, _LEAST_S)}
+    # The connection's own timeout is the full deadline; changing it costs system calls, so only when much has passed.
+    limit = {} if left_s > _FULL_DEADLINE * connection.socket_timeout else {"timeout": max(left_s, _TIMEOUT_MIN_S)}
     if is_asking:
         connection.send_command(b"ASKING")
         connection.read_response(**limit)

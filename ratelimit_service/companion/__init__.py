@@ -1,7 +1,6 @@
-"""The limiter over HTTP, for services that are not Python: `python -m ratelimit_service.companion`.
+"""The limiter as an HTTP service, for clients in any language: `python -m ratelimit_service.companion`.
 
-Needs Starlette, and uvicorn to run by itself (`pip install salespulse[ratelimit-http]`). `docs/ratelimit-companion.md`
-has the requests and answers.
+Needs Starlette and uvicorn (`pip install salespulse[ratelimit-http]`). `docs/ratelimit-companion.md` has its API.
 """
 
 from ratelimit_service.companion.app import create_app

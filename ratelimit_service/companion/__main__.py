@@ -1,4 +1,4 @@
-"""Runs the companion: `python -m ratelimit_service.companion`, set up by the environment (see `CompanionSettings`)."""
+"""Run the companion with settings from the environment (see `CompanionSettings`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ratelimit_service.errors import RateLimitError
 
 
 def main() -> int:
-    """Serve until stopped; 2 if the settings or policies can't be used."""
+    """Serve until stopped; return 2 if the settings or policies are invalid."""
     parser = argparse.ArgumentParser(prog="python -m ratelimit_service.companion", description=__doc__)
-    parser.add_argument("--new-key", action="store_true", help="print a new key and its hash for the settings, and end")
+    parser.add_argument("--new-key", action="store_true", help="print a new key and its hash, and exit")
     if parser.parse_args().new_key:
         key, hashed = new_key()
         sys.stdout.write(f"key (for the caller):       {key}\nhash (for the companion):   {hashed}\n")

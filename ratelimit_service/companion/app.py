@@ -1,8 +1,8 @@
-"""The companion's ASGI application."""
+"""The companion's ASGI application, and its responses: decisions as JSON, and problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ratelimit_service.async_limiter import AsyncLimiter
-from ratelimit_service.companion.answers import ProblemResponse, decision_json
-from ratelimit_service.companion.bodies import BodyError, BodyReader, FieldError, read_object
+from ratelimit_service.companion.request_body import BodyError, BodyParser, FieldError, read_object
 from ratelimit_service.companion.settings import CompanionSettings, is_known
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError, UsageError
-from ratelimit_service.http.bundled import bundled_policies
+from ratelimit_service.http.headers import PROBLEM_TYPE, STATUS_TITLES, as_text, rate_limit_headers
 from ratelimit_service.options import Options
+from ratelimit_service.policy_file import bundled_policies
 from ratelimit_service.policy_store import FileSource, PolicySource, PolicyWatcher, RedisSource
 from ratelimit_service.slots import SlotLease
 
@@ -31,15 +31,15 @@ _PROBE = "companion-health"
 
 
 def create_app(settings: CompanionSettings, options: Options | None = None) -> Starlette:
-    """The companion, ready to be served; its lifespan watches the policies and closes the limiter.
+    """Return the companion's application; its lifespan watches the policies and closes the limiter.
 
     Args:
-        settings: where Redis and the policies are, and whom to answer.
-        options: the limiter's.
+        settings: Redis, policies and keys.
+        options: the limiter's options.
 
     Raises:
-        PolicyFileError: the policies can't be used.
-        redis.RedisError: they are in Redis, and it does not answer.
+        PolicyFileError: the policies are invalid.
+        redis.RedisError: the policies are in Redis, which is unavailable.
     """
     source = _source(settings)
     limiter = AsyncLimiter(
@@ -60,7 +60,7 @@ def create_app(settings: CompanionSettings, options: Options | None = None) -> S
             await limiter.aclose()
 
     companion = _Companion(limiter, settings)
-    handlers: dict[Any, Any] = {HTTPException: _answer_http, BodyError: _answer_body, UsageError: _answer_usage}
+    handlers: dict[Any, Any] = {HTTPException: _respond_http, BodyError: _respond_body, UsageError: _respond_usage}
     return Starlette(routes=companion.routes(), lifespan=lifespan, exception_handlers=handlers)
 
 
@@ -70,17 +70,57 @@ def _source(settings: CompanionSettings) -> PolicySource | None:
     return FileSource(settings.policies) if settings.policies else None
 
 
-async def _answer_http(_: Request, error: HTTPException) -> Response:
-    return ProblemResponse(error.status_code, error.detail, headers=error.headers)
+async def _respond_http(_: Request, error: HTTPException) -> Response:
+    return _ProblemResponse(error.status_code, error.detail, headers=error.headers)
 
 
-async def _answer_body(_: Request, error: BodyError) -> Response:
-    return ProblemResponse(422, str(error), errors=[field._asdict() for field in error.errors])
+async def _respond_body(_: Request, error: BodyError) -> Response:
+    return _ProblemResponse(422, str(error), errors=[field._asdict() for field in error.errors])
 
 
-async def _answer_usage(_: Request, error: UsageError) -> Response:
-    # The body was read against policies that a reload has replaced before the limiter was asked.
-    return ProblemResponse(422, str(error), errors=[FieldError("policy", str(error))._asdict()])
+async def _respond_usage(_: Request, error: UsageError) -> Response:
+    # A reload has replaced the policies that the body was validated by.
+    return _ProblemResponse(422, str(error), errors=[FieldError("policy", str(error))._asdict()])
+
+
+class _ProblemResponse(JSONResponse):
+    """A problem document of type `about:blank`, titled by its status."""
+
+    media_type = PROBLEM_TYPE.decode()
+
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        problem = {"title": STATUS_TITLES.get(status, "Error"), "status": status, "detail": detail, **members}
+        super().__init__(problem, status, dict(headers or {}))
+
+
+def _decision_json(decision: Decision, *, is_shadow: bool) -> dict[str, Any]:
+    """Return a decision with the header fields for the caller's own response; none for a shadow policy."""
+    binding = decision.binding
+    refused_by = decision.refused_by
+    return {
+        "allowed": decision.allowed,
+        "policy": decision.policy,
+        "policy_version": decision.policy_version,
+        "cost": decision.cost,
+        "limit": binding.limit.capacity,
+        "remaining": binding.remaining,
+        "reset_after_s": binding.reset_after_s,
+        "retry_after_s": decision.retry_after_s,
+        "refused_by": refused_by.text if refused_by else None,
+        "would_deny": decision.would_deny,
+        "degraded": decision.degraded,
+        "limits": [
+            {
+                "limit": state.limit.text,
+                "capacity": state.limit.capacity,
+                "remaining": state.remaining,
+                "reset_after_s": state.reset_after_s,
+                "retry_after_s": state.retry_after_s,
+            }
+            for state in decision.limits
+        ],
+        "headers": {} if is_shadow else dict(as_text(rate_limit_headers(decision))),
+    }
 
 
 class _Companion:
@@ -91,7 +131,7 @@ class _Companion:
         self._registry.register(limiter.metrics)
 
     def routes(self) -> list[Route]:
-        """All paths; only `/health` is open to everybody."""
+        """Return all routes; only `/health` needs no key."""
         calls: dict[str, Callable[[dict[str, Any]], Awaitable[Response]]] = {
             "/v1/check": self._check,
             "/v1/check-many": self._check_many,
@@ -119,66 +159,70 @@ class _Companion:
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not is_known(key.strip().encode("latin-1"), self._settings.key_hashes):
-            raise HTTPException(401, "a known key is wanted: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+            raise HTTPException(
+                401, "unknown or missing key; send Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+            )
 
     async def _body(self, request: Request) -> bytes:
-        most = self._settings.body_max_bytes
+        maximum = self._settings.body_max_bytes
         length = request.headers.get("content-length", "0")
         body = bytearray()
-        if not length.isdecimal() or int(length) <= most:
+        if not length.isdecimal() or int(length) <= maximum:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > most:
+                if len(body) > maximum:
                     break
             else:
                 return bytes(body)
-        raise HTTPException(413, f"a body has at most {most} bytes")
+        raise HTTPException(413, f"the body exceeds {maximum} bytes")
 
     def _json(self, decision: Decision) -> dict[str, Any]:
         policies = self._limiter.policies
         policy = policies.get(decision.policy)
-        return decision_json(decision, is_shadow=policies.is_shadow or (policy is not None and policy.is_shadow))
+        return _decision_json(decision, is_shadow=policies.is_shadow or (policy is not None and policy.is_shadow))
 
     async def _check(self, body: dict[str, Any]) -> Response:
-        policy, key, cost, tenant = BodyReader(self._limiter.policies, holds_slots=False).ask(body)
+        policy, key, cost, tenant = BodyParser(self._limiter.policies, holds_slots=False).check_request(body)
         return JSONResponse(self._json(await self._limiter.check(policy, key, cost=cost, tenant=tenant)))
 
     async def _check_many(self, body: dict[str, Any]) -> Response:
-        requests = BodyReader(self._limiter.policies, holds_slots=False).many(body, self._settings.requests_max)
+        requests = BodyParser(self._limiter.policies, holds_slots=False).check_requests(
+            body, self._settings.requests_max
+        )
         decisions = await self._limiter.check_many(requests)
         return JSONResponse({"decisions": [self._json(decision) for decision in decisions]})
 
     async def _peek(self, body: dict[str, Any]) -> Response:
-        policy, key, cost, tenant = BodyReader(self._limiter.policies).ask(body)
+        policy, key, cost, tenant = BodyParser(self._limiter.policies).check_request(body)
         return JSONResponse(self._json(await self._limiter.peek(policy, key, cost=cost, tenant=tenant)))
 
     async def _refund(self, body: dict[str, Any]) -> Response:
-        reader = BodyReader(self._limiter.policies, holds_slots=False)
-        policy, key, cost, tenant = reader.ask(body, "refund_id")
-        refund_id = reader.text(body, "refund_id")
+        parser = BodyParser(self._limiter.policies, holds_slots=False)
+        policy, key, cost, tenant = parser.check_request(body, "refund_id")
+        refund_id = parser.text(body, "refund_id")
         units = await self._limiter.refund(policy, key, cost=cost, tenant=tenant, refund_id=refund_id)
         return JSONResponse({"refunded": units})
 
     async def _take(self, body: dict[str, Any]) -> Response:
-        policy, key, cost, tenant = BodyReader(self._limiter.policies, holds_slots=True).ask(body)
+        policy, key, cost, tenant = BodyParser(self._limiter.policies, holds_slots=True).check_request(body)
         try:
             slot = await self._limiter.take_slot(policy, key, cost=cost, tenant=tenant)
         except RateLimitedError as error:
             return JSONResponse({**self._json(error.decision), "slot_id": None, "lease_s": None})
         return JSONResponse({**self._json(slot.decision), "slot_id": slot.id, "lease_s": slot.lease_s})
 
-    def _held(self, body: dict[str, Any]) -> SlotLease:
-        reader = BodyReader(self._limiter.policies, holds_slots=True)
-        policy, key, _, tenant = reader.ask(body, "slot_id")
-        return self._limiter.resume_slot(policy, reader.slot_id(body), key, tenant=tenant)
+    def _resume_slot(self, body: dict[str, Any]) -> SlotLease:
+        parser = BodyParser(self._limiter.policies, holds_slots=True)
+        policy, key, _, tenant = parser.check_request(body, "slot_id")
+        return self._limiter.resume_slot(policy, parser.slot_id(body), key, tenant=tenant)
 
     async def _renew(self, body: dict[str, Any]) -> Response:
-        slot = self._held(body)
+        slot = self._resume_slot(body)
         is_renewed = await self._limiter.renew_slot(slot)
         return JSONResponse({"renewed": is_renewed, "lost": slot.is_lost})
 
     async def _release(self, body: dict[str, Any]) -> Response:
-        await self._limiter.release_slot(self._held(body))
+        await self._limiter.release_slot(self._resume_slot(body))
         return Response(status_code=204)
 
     async def _metrics(self, request: Request) -> Response:
@@ -186,14 +230,17 @@ class _Companion:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _health(self, _: Request) -> Response:
-        # A look charges nothing and makes no key. Without Redis the companion still answers, by each policy's on_outage:
-        # so it is alive either way, and says which.
+        # A peek charges nothing and creates no key. Without Redis the companion still answers, by each policy's on_outage.
         policies = self._limiter.policies
         policy = next(iter(policies.values()), None)
-        away = False
+        is_away = False
         if policy is not None:
             parts = {part: _PROBE for limit in policy.limits for part in limit.per}
-            away = (await self._limiter.peek(policy.name, parts)).degraded
+            is_away = (await self._limiter.peek(policy.name, parts)).degraded
         return JSONResponse(
-            {"status": "degraded" if away else "ok", "redis": "away" if away else "ok", "policies": policies.version}
+            {
+                "status": "degraded" if is_away else "ok",
+                "redis": "away" if is_away else "ok",
+                "policies": policies.version,
+            }
         )

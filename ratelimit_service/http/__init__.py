@@ -1,13 +1,12 @@
-"""The limiter before an HTTP application: ASGI and WSGI middleware, a FastAPI dependency, and a companion service.
+"""The limiter in front of an HTTP application: ASGI and WSGI middleware, and a FastAPI dependency.
 
-`asgi` and `wsgi` need no framework; `fastapi` and `companion` import theirs when they are imported themselves.
-`docs/ratelimit-middleware.md` begins with the two lines to add.
+Only `fastapi` needs a framework, and is imported from its own module. Start with `docs/ratelimit-middleware.md`.
 """
 
 from ratelimit_service.http.addresses import ClientAddress
 from ratelimit_service.http.asgi import RateLimitMiddleware
-from ratelimit_service.http.bundled import bundled_policies
-from ratelimit_service.http.rules import Rule
+from ratelimit_service.http.request_matcher import Rule
 from ratelimit_service.http.wsgi import RateLimitWSGI
+from ratelimit_service.policy_file import bundled_policies
 
 __all__ = ["ClientAddress", "RateLimitMiddleware", "RateLimitWSGI", "Rule", "bundled_policies"]

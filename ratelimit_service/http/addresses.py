@@ -1,7 +1,7 @@
-"""Who a request comes from, behind proxies that are named: `X-Forwarded-For` is believed only from them.
+"""Find the client's address behind trusted proxies; `X-Forwarded-For` is believed only from them.
 
-Anyone can send that header. What a trusted proxy appends to it is true, so the list is read from its right end: the
-first address that is not a trusted proxy's is the client's; everything further left is the client's own claim.
+Anyone can send that header, but what a trusted proxy appends is true. So the list is read from its right end: the first
+address that is not a trusted proxy's is the client's; everything further left is the client's own claim.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import lru_cache
 from ratelimit_service.errors import UsageError
 
 UNKNOWN = "unknown"
-"""Stands for a peer without an address, such as a Unix socket's: all of these share one count."""
+"""Address of a peer without one, such as a Unix socket's: all of these share one count."""
 UNIX = "unix"
-"""In the list of trusted proxies: one that connects over a Unix socket."""
+"""In the list of trusted proxies: a proxy that connects over a Unix socket."""
 _HOPS_MAX = 32
 _LENGTH_MAX = 4096
 _CACHE = 16_384
@@ -28,9 +28,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def parse_address(text: str) -> Address | None:
-    """The address in a peer name or a hop of `X-Forwarded-For`, without port, brackets and zone; None for anything else.
+    """Return the address of a peer or a hop of `X-Forwarded-For`, without port, brackets and zone; None if it has none.
 
-    An IPv4 address mapped into IPv6 is the IPv4 address.
+    An IPv4 address mapped into IPv6 becomes the IPv4 address.
     """
     text = text.strip().strip('"')
     match = _V4.fullmatch(text)
@@ -47,23 +47,23 @@ def parse_address(text: str) -> Address | None:
 
 
 class ClientAddress:
-    """Finds the client's address; call it with the peer's and the header's values.
+    """Find a request's client address.
 
     Args:
-        trusted: addresses and networks (`10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`) of the proxies in front, `"unix"` for
-            one that connects over a Unix socket. Empty: the peer is the client, the header is ignored.
+        trusted: addresses and networks (`10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`) of the proxies in front; `"unix"` for
+            one that connects over a Unix socket. Empty: the peer is the client, and the header is ignored.
         header: the field that these proxies append to.
-        ipv6_prefix: bits that name an IPv6 client; one customer usually holds a whole /64. 128 counts each address.
+        ipv6_prefix: bits that identify an IPv6 client; one customer usually has a whole /64. 128 counts each address.
 
     Raises:
-        UsageError: a proxy or the prefix can't be read.
+        UsageError: a proxy or the prefix is invalid.
     """
 
     def __init__(self, trusted: Iterable[str] = (), *, header: str = "x-forwarded-for", ipv6_prefix: int = 64) -> None:
         if isinstance(trusted, str):
-            raise UsageError(f"trusted is a list of addresses and networks, not the text {trusted!r}")
+            raise UsageError(f"trusted must be a list of addresses and networks, not the string {trusted!r}")
         if not 1 <= ipv6_prefix <= 128:
-            raise UsageError(f"ipv6_prefix is 1 to 128 bits, not {ipv6_prefix}")
+            raise UsageError(f"ipv6_prefix must be 1 to 128 bits, not {ipv6_prefix}")
         trusted = tuple(trusted)
         self.header = header.lower()
         self._trusts_unix = UNIX in trusted
@@ -87,29 +87,29 @@ class ClientAddress:
         return not self._is_direct
 
     def find(self, peer: str | None, forwarded: Iterable[str] = ()) -> str:
-        """The client's address in its shortest form, an IPv6 one as its network.
+        """Return the client's address in its shortest form, an IPv6 one as its network.
 
         Args:
-            peer: the connection's other end, as the server says; None or empty for a Unix socket.
-            forwarded: the header's values, one for each time it was sent, in order.
+            peer: the connection's other end, from the server; None or empty for a Unix socket.
+            forwarded: the header's values, in order, one for each time it was sent.
 
         Returns:
             An address or network. A peer that is neither (`testclient`) is returned as it is, no peer as `unknown`. If
-            a trusted proxy passes on something unreadable, the proxy itself is the client: it vouched for nobody else.
+            a trusted proxy forwards an invalid address, the proxy itself is the client.
         """
         if peer:
-            found, is_trusted = self._hop(peer)
-            client = found or peer
+            address, is_trusted = self._hop(peer)
+            client = address or peer
         else:
             client, is_trusted = UNKNOWN, self._trusts_unix
         if self._is_direct or not is_trusted:
             return client
         line = ",".join(forwarded)[-_LENGTH_MAX:]
         for hop in reversed(line.rsplit(",", _HOPS_MAX)[-_HOPS_MAX:]):
-            found, is_trusted = self._hop(hop)
-            if found is None:
+            address, is_trusted = self._hop(hop)
+            if address is None:
                 return client
-            client = found
+            client = address
             if not is_trusted:
                 break
         return client
@@ -120,5 +120,5 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(text)
     except ValueError as error:
         raise UsageError(
-            f"a trusted proxy is an address, a network such as '10.0.0.0/8', or 'unix', not {text!r}: {error}"
+            f"invalid trusted proxy {text!r}: use an address, a network such as '10.0.0.0/8', or 'unix' ({error})"
         ) from error

@@ -1,4 +1,4 @@
-"""A FastAPI dependency: limits that single endpoints name themselves. Needs FastAPI.
+"""A FastAPI dependency for limits of single endpoints. Needs FastAPI.
 
 ```python
 limits = RateLimits(limiter)
@@ -9,72 +9,67 @@ app = FastAPI(exception_handlers=limits.handlers)
 async def make_report() -> dict[str, str]: ...
 ```
 
-Whole services are better limited by the middleware, which refuses before anything else runs.
+For a whole service use the middleware, which refuses before anything else runs.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Unpack
 
 from fastapi import Depends, Request, Response
 
 from ratelimit_service.async_limiter import AsyncLimiter
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError
-from ratelimit_service.http.addresses import ClientAddress
-from ratelimit_service.http.asgi import DECISION, Scope, ask, authenticated_user, held, scope_address
-from ratelimit_service.http.gate import ANY_ROUTE, ROUTE_PART, Gate, Name, Part, standard_parts
-from ratelimit_service.http.headers import rate_limit_headers, readable, refusal
-from ratelimit_service.http.rules import Rule
+from ratelimit_service.http.asgi import (
+    DECISION,
+    Scope,
+    authenticated_user,
+    check_request,
+    renewed_slot,
+    scope_address,
+)
+from ratelimit_service.http.headers import as_text, rate_limit_headers, refusal
+from ratelimit_service.http.request_matcher import (
+    ANY_ROUTE,
+    ROUTE_PART,
+    IdentityOptions,
+    RequestMatcher,
+    Rule,
+    identity_parts,
+)
 from ratelimit_service.policy import OnOutage
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
 
 class RateLimits:
-    """Makes dependencies that check an endpoint's requests.
+    """Make dependencies that check an endpoint's requests.
 
-    An endpoint that returns a `Response` of its own must add the fields itself, from `headers(request)`: FastAPI passes
-    a dependency's fields on only to responses that it makes.
+    FastAPI passes a dependency's header fields on only to responses that it makes itself: an endpoint that returns a
+    `Response` must add them, from `headers(request)`.
 
     Args:
-        limiter: decides; whoever made it closes it.
-        trusted: the proxies in front, for `ClientAddress` with its defaults.
-        address: instead of `trusted`: a `ClientAddress` of your own.
-        user: from a scope to the authenticated user.
-        api_key: from a scope to an id of the *verified* API key.
-        tenant: from a scope to the tenant.
-        parts: further key parts, from a scope to a value.
+        limiter: decides; close it yourself.
+        identity: who a request counts for; see `IdentityOptions`. The functions take a scope.
     """
 
-    def __init__(
-        self,
-        limiter: AsyncLimiter,
-        *,
-        trusted: Iterable[str] = (),
-        address: ClientAddress | None = None,
-        user: Name[Scope] = authenticated_user,
-        api_key: Name[Scope] | None = None,
-        tenant: Name[Scope] | None = None,
-        parts: Mapping[str, Part[Scope]] | None = None,
-    ) -> None:
+    def __init__(self, limiter: AsyncLimiter, **identity: Unpack[IdentityOptions[Scope]]) -> None:
         self._limiter = limiter
-        self._tenant = tenant
-        standard = standard_parts(
-            address=scope_address(address or ClientAddress(trusted)), user=user, api_key=api_key, tenant=tenant
-        )
-        self._parts = {**standard, ROUTE_PART: _route_path, **(parts or {})}
+        self._tenant = identity.get("tenant")
+        parts = identity_parts(identity, address_reader=scope_address, default_user=authenticated_user)
+        self._parts = {ROUTE_PART: _route_path, **parts}
 
     def __call__(self, policy: str, *, cost: int | None = None) -> Any:
-        """A dependency (the result of `Depends`) that yields the request's decision; None if a reload took its policy away.
+        """Return a dependency (of `Depends`) that yields the request's decision; None if a reload removed its policy.
 
         Args:
             policy: the policy's name; if it has a limit in flight, the slot is held until the endpoint is done.
             cost: units; None is the policy's own.
 
         Raises:
-            UsageError: there is no such policy, or it counts per an unknown part.
+            UsageError: the policy is unknown, or counts per an unknown part.
         """
-        gate = Gate(
+        matcher = RequestMatcher(
             self._limiter.policies,
             rules=[Rule(ANY_ROUTE, policy, cost=cost)],
             default=None,
@@ -83,40 +78,40 @@ class RateLimits:
         )
 
         async def check(request: Request, response: Response) -> AsyncIterator[Decision | None]:
-            asked = await ask(self._limiter, gate, self._tenant, request.scope)
-            if asked is None:
+            result = await check_request(self._limiter, matcher, self._tenant, request.scope)
+            if result is None:
                 yield None
                 return
-            route, decision, slot = asked
+            rule, decision, slot = result
             if not decision.allowed:
                 raise RateLimitedError(decision)
             request.scope[DECISION] = decision
-            if not route.is_shadow:
+            if not rule.is_shadow:
                 response.headers.update(self.headers(request))
             if slot is None:
                 yield decision
                 return
-            async with held(self._limiter, slot):
+            async with renewed_slot(self._limiter, slot):
                 yield decision
 
         return Depends(check)
 
     @property
     def handlers(self) -> dict[Any, Handler]:
-        """For `FastAPI(exception_handlers=…)`: answers what a dependency refused."""
+        """Handlers for `FastAPI(exception_handlers=…)`, which respond to refused requests."""
         return {RateLimitedError: self._respond}
 
     async def _respond(self, request: Request, error: RateLimitedError) -> Response:
         decision = error.decision
-        named = self._limiter.policies.get(decision.policy)
-        status, headers, body = refusal(decision, named.on_outage if named else OnOutage.OPEN)
-        return Response(b"" if request.method == "HEAD" else body, status, dict(readable(headers)))
+        policy = self._limiter.policies.get(decision.policy)
+        status, headers, body = refusal(decision, policy.on_outage if policy else OnOutage.OPEN)
+        return Response(b"" if request.method == "HEAD" else body, status, dict(as_text(headers)))
 
     @staticmethod
     def headers(request: Request) -> dict[str, str]:
-        """The fields of the last decision on a request, for endpoints that return a `Response` of their own."""
+        """Return the fields of a request's last decision, for endpoints that return a `Response`."""
         decision = request.scope.get(DECISION)
-        return dict(readable(rate_limit_headers(decision))) if decision is not None else {}
+        return dict(as_text(rate_limit_headers(decision))) if decision is not None else {}
 
 
 def _route_path(scope: Scope) -> str:

@@ -1,7 +1,7 @@
--- One call decides any number of requests, in order. Each ARGV is one request, its limits' keys are the next KEYS:
---   op, number of limits, cost, least, (algorithm, quantity, period) per limit, then an id if op needs it.
--- An ARGV of op 255 sets the time for the calls after it (tests, replays); else it is Redis's own, in microseconds.
--- Each request answers with granted (-1: refused), then (remaining, reset, wait) per limit; all big-endian doubles.
+-- Decide any number of requests, in order. Each ARGV is one request; its limits' keys are the next KEYS:
+--   op, number of limits, cost, minimum, (algorithm, quantity, period) per limit, then an id if op needs one.
+-- An ARGV of op 255 sets the time for the requests after it (tests, replays); else it is Redis' own, in microseconds.
+-- Each request's reply is granted (-1: refused), then (remaining, reset, wait) per limit; all big-endian doubles.
 local CHECK, PEEK, TAKE, REFUND, RESET, RENEW, RELEASE, SET_TIME = 0, 1, 2, 3, 4, 5, 6, 255
 local GCRA, SLIDING, FIXED, LOG, SLOTS = 1, 2, 3, 4, 5
 
@@ -37,7 +37,7 @@ local function charge(l, cost, id)
   end
 end
 
--- Gives back at most what is in use, newest first; returns how much it was.
+-- Refund at most the units in use, newest first; return their number.
 local function refund(l, cost)
   local back = 0
   if l.algorithm == GCRA then
@@ -73,18 +73,18 @@ local function wait_for(l, cost)
   return window_wait(l.quantity, l.period, l.sliding, l.current, l.previous, l.elapsed, cost)
 end
 
--- What a limit must have room for: a slot is one slot, whatever the request's cost.
-local function wanted(l, cost)
+-- The units that a limit must have: a request takes one slot, whatever its cost.
+local function required(l, cost)
   return l.algorithm == SLOTS and cost > 0 and 1 or cost
 end
 
-local function decide(op, limits, cost, least, id)
+local function decide(op, limits, cost, minimum, id)
   local grant = cost
   for _, l in ipairs(limits) do
     read(l)
-    local want = wanted(l, cost)
-    if l.room < want and want > 0 then
-      grant = (op == TAKE and l.room >= least) and min(grant, l.room) or -1
+    local units = required(l, cost)
+    if l.room < units and units > 0 then
+      grant = (op == TAKE and l.room >= minimum) and min(grant, l.room) or -1
       if grant < 0 then break end
     end
   end
@@ -94,45 +94,45 @@ local function decide(op, limits, cost, least, id)
   local reply = { pack('>d', grant) }
   for _, l in ipairs(limits) do
     if not l.room then read(l) end
-    local want = wanted(l, op == TAKE and least or cost)
-    local wait = (grant < 0 and want > 0 and l.room < want) and wait_for(l, want) or 0
+    local units = required(l, op == TAKE and minimum or cost)
+    local wait = (grant < 0 and units > 0 and l.room < units) and wait_for(l, units) or 0
     reply[#reply + 1] = pack('>ddd', max(l.room, 0), reset_in(l), wait)
   end
   return table.concat(reply)
 end
 
--- `mark` makes a refund with an id happen once: it is remembered for `least` microseconds.
-local function give_back(limits, cost, least, mark)
-  local most = 0
-  local is_new = not mark or redis.call('SET', mark, 1, 'NX', 'PX', ceil(least / 1000))
+-- `mark`, a key that lives for `minimum` microseconds, makes a refund with an id idempotent.
+local function give_back(limits, cost, minimum, mark)
+  local refunded = 0
+  local is_new = not mark or redis.call('SET', mark, 1, 'NX', 'PX', ceil(minimum / 1000))
   for _, l in ipairs(limits) do
     read(l)
-    if is_new then most = max(most, refund(l, cost)) end
+    if is_new then refunded = max(refunded, refund(l, cost)) end
   end
-  return pack('>d', most)
+  return pack('>d', refunded)
 end
 
--- Renewing and releasing touch only limits in flight; a lease that ended anywhere can't be renewed anywhere.
+-- Renew or release a slot. A slot that has ended under one limit can't be renewed under any.
 local function hold_on(op, limits, id)
-  local held = 1
+  local result = 1
   for _, l in ipairs(limits) do
     slots_read(l)
-    if not slots_has(l, id) then held = -1 end
+    if not slots_has(l, id) then result = -1 end
   end
   for _, l in ipairs(limits) do
     if op == RELEASE then
       slots_release(l, id)
-    elseif held == 1 then
+    elseif result == 1 then
       slots_hold(l, id)
     end
   end
-  return pack('>d', held)
+  return pack('>d', result)
 end
 
-local replies, at = {}, 0
+local replies, key_index = {}, 0
 for i = 1, #ARGV do
   local request = ARGV[i]
-  local op, count, cost, least, from = unpack_struct('>BBdd', request)
+  local op, count, cost, minimum, from = unpack_struct('>BBdd', request)
   if op == SET_TIME then
     now = cost
   else
@@ -144,19 +144,19 @@ for i = 1, #ARGV do
     for j = 1, count do
       local algorithm, quantity, period
       algorithm, quantity, period, from = unpack_struct('>Bdd', request, from)
-      limits[j] = { key = KEYS[at + j], algorithm = algorithm, quantity = quantity, period = period }
+      limits[j] = { key = KEYS[key_index + j], algorithm = algorithm, quantity = quantity, period = period }
     end
-    at = at + count
+    key_index = key_index + count
     local id = from <= #request and sub(request, from) or nil
     if op <= TAKE then
-      replies[#replies + 1] = decide(op, limits, cost, least, id)
+      replies[#replies + 1] = decide(op, limits, cost, minimum, id)
     elseif op == REFUND then
       local mark
       if id then
-        at = at + 1
-        mark = KEYS[at]
+        key_index = key_index + 1
+        mark = KEYS[key_index]
       end
-      replies[#replies + 1] = give_back(limits, cost, least, mark)
+      replies[#replies + 1] = give_back(limits, cost, minimum, mark)
     elseif op == RESET then
       for _, l in ipairs(limits) do redis.call('DEL', l.key) end
       replies[#replies + 1] = pack('>d', count)

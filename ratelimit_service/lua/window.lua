@@ -13,7 +13,7 @@ local function window_read(key, quantity, period, is_sliding)
     elseif age == 1 then
       previous = count
     elseif age >= 40 then
-      -- The clock went back (a failover to a slower one): stay at the start of the window that was reached.
+      -- The clock went back (a failover to a slower one): stay at the start of the newer window.
       tag, elapsed, current, previous = stored_tag, 0, count, tonumber(sub(stored, 11, 18))
     end
   end

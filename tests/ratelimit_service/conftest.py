@@ -50,13 +50,13 @@ def patient_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_limiter(client: redis.Redis) -> Iterator:
     """Makes limiters with a patient deadline, from policies; closes them."""
-    made = []
+    limiters = []
 
     def make(*policies: Policy, options: Options = PATIENT, **more) -> Limiter:
         limiter = Limiter(more.pop("client", client), PolicySet(policies), options, **more)
-        made.append(limiter)
+        limiters.append(limiter)
         return limiter
 
     yield make
-    for limiter in made:
+    for limiter in limiters:
         limiter.close()

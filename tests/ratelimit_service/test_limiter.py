@@ -71,7 +71,7 @@ def test_misuse_says_what_is_wrong(make_limiter):
         limiter.check("nope", "k")
     with pytest.raises(UsageError, match="b is missing"):
         limiter.check("pair", {"a": 1})
-    with pytest.raises(UsageError, match="give a mapping"):
+    with pytest.raises(UsageError, match="pass a mapping"):
         limiter.check("pair", "k")
     with pytest.raises(UsageError, match="use slot"):
         limiter.check("slots", "k")
@@ -121,10 +121,10 @@ def test_a_cached_denial_ends_at_its_retry_time(make_limiter):
 
 def test_acquire_sleeps_exactly_as_long_as_needed(make_limiter):
     limiter = make_limiter(Policy.parse("p", "10/s burst 1"))
-    began = time.monotonic()
+    started_s = time.monotonic()
     for _ in range(4):
         assert limiter.acquire("p", "k", timeout_s=5)
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - started_s >= 0.3
     assert not limiter.acquire("p", "k", timeout_s=0.01)
 
 
@@ -136,9 +136,9 @@ def test_decorator_and_context_manager(make_limiter):
         return user.upper() if loud else user
 
     assert greet("ann", loud=True) == "ANN"
-    with pytest.raises(RateLimitedError, match="policy 'p'") as refused:
+    with pytest.raises(RateLimitedError, match="policy 'p'") as rejection:
         greet("ann")
-    assert refused.value.decision.retry_after_s > 86_000
+    assert rejection.value.decision.retry_after_s > 86_000
     with limiter.admit("p", "bob") as decision:
         assert decision.remaining == 0
     with pytest.raises(RateLimitedError), limiter.admit("p", "bob"):
@@ -149,9 +149,9 @@ def test_slots_are_held_renewed_released_and_charged_with_the_rate(make_limiter)
     limiter = make_limiter(Policy.parse("s", "2 in flight lease 30s per user", "3/day per user"))
     with limiter.slot("s", "ann") as first, limiter.slot("s", "ann") as second:
         assert (first.decision.limits[0].remaining, second.decision.limits[0].remaining) == (1, 0)
-        with pytest.raises(RateLimitedError) as refused:
+        with pytest.raises(RateLimitedError) as rejection:
             limiter.take_slot("s", "ann")
-        assert refused.value.decision.limits[1].remaining == 1, "the refusal charged the rate nothing"
+        assert rejection.value.decision.limits[1].remaining == 1, "the refusal charged the rate nothing"
         assert limiter.renew_slot(first)
         elsewhere = limiter.resume_slot("s", second.id, "ann")
         assert limiter.renew_slot(elsewhere)

@@ -123,24 +123,24 @@ def test_toml_and_yaml_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "text", "line", "reason"),
     [
-        ("toml", TOML.replace("5000/minute", "5000/lustrum"), 4, "can't read the limit '5000/lustrum"),
-        ("toml", TOML.replace('"local"', '"maybe"'), 5, "one of open, closed, local"),
-        ("toml", TOML + "cost = 2\n", 10, "unknown"),
+        ("toml", TOML.replace("5000/minute", "5000/lustrum"), 4, "can't parse the limit '5000/lustrum"),
+        ("toml", TOML.replace('"local"', '"maybe"'), 5, "expected one of open, closed, local"),
+        ("toml", TOML + "cost = 2\n", 10, "unknown name"),
         ("toml", TOML + "limits = [", 10, ""),
-        ("toml", TOML.replace('["1000/minute per user"]', "[]"), 9, "at least one limit"),
-        ("yaml", YAML.replace("5000/minute", "5000/lustrum"), 7, "can't read the limit"),
-        ("yaml", YAML.replace("one_slot: true", "one_slot: 3"), 9, "bool is wanted"),
+        ("toml", TOML.replace('["1000/minute per user"]', "[]"), 9, "expected at least one limit"),
+        ("yaml", YAML.replace("5000/minute", "5000/lustrum"), 7, "can't parse the limit"),
+        ("yaml", YAML.replace("one_slot: true", "one_slot: 3"), 9, "expected bool"),
         ("yaml", YAML + "  - x", 12, ""),
     ],
 )
 def test_a_bad_file_is_refused_whole_with_line_and_reason(tmp_path, kind, text, line, reason):
     path = tmp_path / f"p.{kind}"
     path.write_text(text)
-    with pytest.raises(PolicyFileError) as refused:
+    with pytest.raises(PolicyFileError) as rejection:
         load_policies(path)
-    assert refused.value.line == line, str(refused.value)
-    assert reason in str(refused.value)
-    assert str(path) in str(refused.value)
+    assert rejection.value.line == line, str(rejection.value)
+    assert reason in str(rejection.value)
+    assert str(path) in str(rejection.value)
 
 
 ODD = [
@@ -223,8 +223,8 @@ def test_a_watched_file_is_installed_whole_and_a_bad_one_changes_nothing(make_li
     path = tmp_path / "p.toml"
     path.write_text('[policies.p]\nlimits = ["5/day"]\n')
     limiter = make_limiter(Policy.parse("p", "1/day"))
-    refused = []
-    watcher = PolicyWatcher(FileSource(path), limiter.install, on_refused=lambda: refused.append(1))
+    rejection = []
+    watcher = PolicyWatcher(FileSource(path), limiter.install, on_refused=lambda: rejection.append(1))
     assert watcher.poll()
     assert limiter.check("p", "k").limit == 5
     assert not watcher.poll()
@@ -234,11 +234,11 @@ def test_a_watched_file_is_installed_whole_and_a_bad_one_changes_nothing(make_li
     assert limiter.check("p", "k").remaining == 3, "the last good set stays, and so do its counts"
     path.unlink()
     assert not watcher.poll()
-    assert len(refused) == 2
+    assert len(rejection) == 2
     path.write_text('[policies.p]\nlimits = ["7/day"]\n')
     assert watcher.poll()
     assert watcher.last_error is None
-    assert limiter.check("p", "k").remaining == 6, "a changed limit begins anew"
+    assert limiter.check("p", "k").remaining == 6, "a changed limit starts at zero"
 
 
 def test_published_policies_reach_every_watcher_mid_traffic(make_limiter, client):
@@ -252,12 +252,12 @@ def test_published_policies_reach_every_watcher_mid_traffic(make_limiter, client
     stop = threading.Event()
 
     def traffic(number: int) -> set[tuple[int, int]]:
-        seen = set()
+        events = set()
         while not stop.is_set():
             decision = limiter.check("p", {"user": number})
             first, second = decision.limits
-            seen.add((first.limit.quantity, second.limit.quantity))
-        return seen
+            events.add((first.limit.quantity, second.limit.quantity))
+        return events
 
     with ThreadPoolExecutor(4) as threads:
         running = [threads.submit(traffic, number) for number in range(4)]
@@ -267,7 +267,7 @@ def test_published_policies_reach_every_watcher_mid_traffic(make_limiter, client
         with pytest.raises(PolicyFileError):
             publish_policies(client, {"policies": {"p": {"limits": ["many"]}}})
         stop.set()
-        seen = set().union(*(each.result() for each in running))
+        events = set().union(*(each.result() for each in running))
     watcher.stop()
     assert limiter.policies["p"].limits[0].quantity == 400
-    assert all(wide == narrow * 10 for narrow, wide in seen), "no check saw half of a set"
+    assert all(wide == narrow * 10 for narrow, wide in events), "no check saw half of a set"

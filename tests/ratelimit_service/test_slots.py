@@ -34,7 +34,7 @@ class Holders(RuleBasedStateMachine):
 
     client: redis.Redis
     driver: Driver
-    taken = Bundle("taken")
+    slots = Bundle("slots")
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Holders(RuleBasedStateMachine):
     def redis_forgets(self) -> None:
         """What the clock of Redis, which the test can't move, would have removed by its TTL half a lease ago."""
         for policy, models in self.models.items():
-            keys = self.driver.core.book.plan(policy, None).keys.make(self.mark)
+            keys = self.driver.core.compiled_set.lookup(policy, None).keys.make(self.mark)
             for key, model in zip(keys, models, strict=True):
                 if self.now > self.ends.get(key, self.now) + model.lease_us // 2:
                     self.client.delete(key)
@@ -65,7 +65,7 @@ class Holders(RuleBasedStateMachine):
         self.now += seconds
         self.redis_forgets()
 
-    @rule(target=taken, policy=st.sampled_from(list(LIMITS)))
+    @rule(target=slots, policy=st.sampled_from(list(LIMITS)))
     def take(self, policy: str):
         slot_id = next(_unique).to_bytes(SLOT_ID_BYTES)
         call = self.driver.core.begin_slot(policy, self.mark, None, None, slot_id)
@@ -83,15 +83,15 @@ class Holders(RuleBasedStateMachine):
         self.watch(call)
         return (policy, call) if decision.allowed else multiple()
 
-    @rule(taken=taken, op=st.sampled_from([Op.RENEW, Op.RELEASE]))
-    def hold(self, taken, op: Op) -> None:
-        policy, call = taken
+    @rule(slot=slots, op=st.sampled_from([Op.RENEW, Op.RELEASE]))
+    def hold(self, slot, op: Op) -> None:
+        policy, call = slot
         models = self.models[policy]
         is_held = all(call.slot_id in model.alive(self.now) for model in models)
         assert self.driver.number(self.driver.core.begin_hold(call, op), self.now) == (1 if is_held else -1)
         for model in models:
             if op is Op.RELEASE:
-                model.held.pop(call.slot_id, None)
+                model.leases.pop(call.slot_id, None)
             elif is_held:
                 model.hold(self.now, call.slot_id)
         self.watch(call)
@@ -139,10 +139,10 @@ def test_a_slot_is_not_released_by_who_lost_it(make_limiter):
     limiter = make_limiter(Policy.parse("s", "1 in flight"))
     lost = limiter.take_slot("s", "k")
     limiter.reset("s", "k")
-    with limiter.slot("s", "k") as held:
+    with limiter.slot("s", "k") as slot:
         assert not limiter.renew_slot(lost)
         limiter.release_slot(lost)
-        assert limiter.renew_slot(held)
+        assert limiter.renew_slot(slot)
 
 
 def test_a_clock_that_goes_back_frees_no_slot(client):
@@ -155,10 +155,10 @@ def test_a_clock_that_goes_back_frees_no_slot(client):
 
 def test_thousands_of_slots(make_limiter, client):
     limiter = make_limiter(Policy.parse("s", "3000 in flight"))
-    held = [limiter.take_slot("s", "k") for _ in range(3000)]
-    assert held[-1].decision.remaining == 0
+    leases = [limiter.take_slot("s", "k") for _ in range(3000)]
+    assert leases[-1].decision.remaining == 0
     assert limiter.peek("s", "k").retry_after_s > 0
-    assert all(limiter.renew_slot(slot) for slot in held[::100])
-    for slot in held:
+    assert all(limiter.renew_slot(slot) for slot in leases[::100])
+    for slot in leases:
         limiter.release_slot(slot)
     assert not client.keys()

@@ -88,11 +88,11 @@ async def test_checks_until_refused(companion):
         },
     }
     await companion.post("/v1/check", json=body)
-    refused = (await companion.post("/v1/check", json=body)).json()
-    assert not refused["allowed"]
-    assert refused["refused_by"] == Limit.parse("2/hour").text
-    assert 1790 < refused["retry_after_s"] <= 1800
-    assert refused["headers"]["Retry-After"] == "1800"
+    rejection = (await companion.post("/v1/check", json=body)).json()
+    assert not rejection["allowed"]
+    assert rejection["refused_by"] == Limit.parse("2/hour").text
+    assert 1790 < rejection["retry_after_s"] <= 1800
+    assert rejection["headers"]["Retry-After"] == "1800"
 
 
 async def test_peek_refund_costs_and_tenants(companion):
@@ -117,15 +117,15 @@ async def test_many_at_once_each_for_itself(companion):
 
 async def test_a_slot_is_taken_renewed_and_released(companion):
     who = {"policy": "job", "key": "ann"}
-    taken = (await companion.post("/v1/slots/take", json=who)).json()
-    assert (taken["allowed"], taken["lease_s"]) == (True, 30.0)
-    refused = (await companion.post("/v1/slots/take", json=who)).json()
-    assert (refused["allowed"], refused["slot_id"]) == (False, None)
-    held = {**who, "slot_id": taken["slot_id"]}
-    assert (await companion.post("/v1/slots/renew", json=held)).json() == {"renewed": True, "lost": False}
-    assert (await companion.post("/v1/slots/release", json=held)).status_code == 204
-    assert (await companion.post("/v1/slots/release", json=held)).status_code == 204
-    assert (await companion.post("/v1/slots/renew", json=held)).json() == {"renewed": False, "lost": True}
+    slot = (await companion.post("/v1/slots/take", json=who)).json()
+    assert (slot["allowed"], slot["lease_s"]) == (True, 30.0)
+    rejection = (await companion.post("/v1/slots/take", json=who)).json()
+    assert (rejection["allowed"], rejection["slot_id"]) == (False, None)
+    slot_request = {**who, "slot_id": slot["slot_id"]}
+    assert (await companion.post("/v1/slots/renew", json=slot_request)).json() == {"renewed": True, "lost": False}
+    assert (await companion.post("/v1/slots/release", json=slot_request)).status_code == 204
+    assert (await companion.post("/v1/slots/release", json=slot_request)).status_code == 204
+    assert (await companion.post("/v1/slots/renew", json=slot_request)).json() == {"renewed": False, "lost": True}
     assert (await companion.post("/v1/slots/take", json=who)).json()["allowed"]
 
 
@@ -198,7 +198,7 @@ async def test_a_body_too_long_is_refused_unread(companion):
 
     for content in (b" " * 10_001, chunks()):
         answer = await companion.post("/v1/check", content=content)
-        assert (answer.status_code, answer.json()["detail"]) == (413, "a body has at most 10000 bytes")
+        assert (answer.status_code, answer.json()["detail"]) == (413, "the body exceeds 10000 bytes")
     exact = json.dumps(GOOD).encode()
     assert (await companion.post("/v1/check", content=exact + b" " * (10_000 - len(exact)))).status_code == 200
 
@@ -254,9 +254,9 @@ async def test_without_redis_it_still_answers(own_server, policy_file):
         health = await client.get("/health")
         assert (health.status_code, health.json()["status"], health.json()["redis"]) == (200, "degraded", "away")
         who = {"policy": "job", "key": "ann"}
-        taken = (await client.post("/v1/slots/take", json=who)).json()
-        assert taken["degraded"]
-        renewed = await client.post("/v1/slots/renew", json={**who, "slot_id": taken["slot_id"]})
+        slot = (await client.post("/v1/slots/take", json=who)).json()
+        assert slot["degraded"]
+        renewed = await client.post("/v1/slots/renew", json={**who, "slot_id": slot["slot_id"]})
         assert renewed.json() == {"renewed": False, "lost": False}
 
 
@@ -290,9 +290,9 @@ def test_settings_from_the_environment(server, tmp_path):
         ({"RATELIMIT_PORT": "http"}, "RATELIMIT_PORT"),
         ({"RATELIMIT_BODY_MAX_BYTES": "0"}, "RATELIMIT_BODY_MAX_BYTES"),
     ]:
-        with pytest.raises(UsageError, match=reason) as refused:
+        with pytest.raises(UsageError, match=reason) as rejection:
             CompanionSettings.from_env({**environ, **change})
-        assert KEY not in str(refused.value)
+        assert KEY not in str(rejection.value)
     broken = tmp_path / "broken.toml"
     broken.write_text("[policies.api]\nlimits = ['often']\n")
     with pytest.raises(PolicyFileError, match="line 2"):
@@ -309,18 +309,20 @@ def test_it_is_served_by_uvicorn(server):
 
 def test_the_command_line(server):
     command = [sys.executable, "-m", "ratelimit_service.companion"]
-    made = subprocess.run([*command, "--new-key"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert hash_key(made[4].encode()) == made[-1]
+    output = subprocess.run(
+        [*command, "--new-key"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert hash_key(output[4].encode()) == output[-1]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RATELIMIT_")}
-    refused = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    assert (refused.returncode, refused.stderr) == (
+    rejection = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (rejection.returncode, rejection.stderr) == (
         2,
-        "RATELIMIT_REDIS_URL is not set: where is Redis, such as redis://localhost:6379/0?\n",
+        "RATELIMIT_REDIS_URL is not set; set it to a URL such as redis://localhost:6379/0\n",
     )
     port = redis_servers.free_port()
     environ |= {
         "RATELIMIT_REDIS_URL": f"redis://127.0.0.1:{server.port}",
-        "RATELIMIT_KEY_HASHES": made[-1],
+        "RATELIMIT_KEY_HASHES": output[-1],
         "RATELIMIT_PORT": str(port),
     }
     with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:

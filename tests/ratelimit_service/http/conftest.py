@@ -25,15 +25,15 @@ from tests.ratelimit_service.conftest import (  # noqa: F401 - fixtures are foun
 @pytest.fixture
 async def make_async_limiter(server) -> AsyncIterator[Callable[..., AsyncLimiter]]:  # noqa: F811 - the fixture
     """Makes async limiters with a patient deadline, from policies; closes them."""
-    made = []
+    limiters = []
 
     def make(*policies: Policy, options: Options = PATIENT, port: int = server.port, **more) -> AsyncLimiter:
         limiter = AsyncLimiter(redis.asyncio.Redis(port=port), PolicySet(policies), options, **more)
-        made.append(limiter)
+        limiters.append(limiter)
         return limiter
 
     yield make
-    for limiter in made:
+    for limiter in limiters:
         await limiter.aclose()
 
 

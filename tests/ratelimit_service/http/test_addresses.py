@@ -61,9 +61,9 @@ def test_ipv6_grouping_is_an_option():
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=3))
 def test_an_untrusted_peer_is_itself_whatever_it_sends(peer, forwarded):
-    found = ClientAddress(["10.0.0.0/8"])
+    address = ClientAddress(["10.0.0.0/8"])
     if not str(parse_address(peer)).startswith("10."):
-        assert found.find(peer, forwarded) == found.find(peer, [])
+        assert address.find(peer, forwarded) == address.find(peer, [])
 
 
 @given(st.lists(st.text(max_size=40), max_size=4), st.integers(0, 2**32 - 1))

@@ -51,12 +51,12 @@ async def test_the_limit_the_headers_and_the_refusal(make_async_limiter):
         assert first.headers["ratelimit"] == '"default";r=1;t=30'
         assert "retry-after" not in first.headers
         await client.get("/")
-        refused = await client.get("/")
-        assert refused.status_code == 429
-        assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.headers["x-ratelimit-remaining"] == "0"
-        assert refused.headers["retry-after"] == "30"
-        assert refused.json()["violated-policies"] == ["default"]
+        rejection = await client.get("/")
+        assert rejection.status_code == 429
+        assert rejection.headers["content-type"] == "application/problem+json"
+        assert rejection.headers["x-ratelimit-remaining"] == "0"
+        assert rejection.headers["retry-after"] == "30"
+        assert rejection.json()["violated-policies"] == ["default"]
         assert (await client.head("/")).content == b""
     async with browser(app, "192.0.2.2") as other:
         assert (await other.get("/")).status_code == 200
@@ -118,8 +118,8 @@ async def test_behind_a_trusted_proxy_clients_are_apart(make_async_limiter):
     app = app_with(make_async_limiter(Policy.parse("default", "1/minute")), trusted=["10.0.0.0/8"])
     async with browser(app, "10.1.1.1") as proxy:
         hops = ["203.0.113.1", "203.0.113.1", "9.9.9.9, 203.0.113.1", "203.0.113.2", "2001:db8::1", "2001:db8::2"]
-        seen = [(await proxy.get("/", headers={"x-forwarded-for": hop})).status_code for hop in hops]
-    assert seen == [200, 429, 429, 200, 200, 429]
+        events = [(await proxy.get("/", headers={"x-forwarded-for": hop})).status_code for hop in hops]
+    assert events == [200, 429, 429, 200, 200, 429]
 
 
 async def test_another_proxy_header(make_async_limiter):
@@ -127,8 +127,8 @@ async def test_another_proxy_header(make_async_limiter):
     app = app_with(make_async_limiter(Policy.parse("default", "1/minute")), address=address)
     async with browser(app, "10.0.0.1") as proxy:
         hops = ["2001:db8::1", "2001:db8::2", "2001:db8::2"]
-        seen = [(await proxy.get("/", headers={"cf-connecting-ip": hop})).status_code for hop in hops]
-    assert seen == [200, 200, 429]
+        events = [(await proxy.get("/", headers={"cf-connecting-ip": hop})).status_code for hop in hops]
+    assert events == [200, 200, 429]
 
 
 async def test_rules_exemptions_and_costs(make_async_limiter):
@@ -186,7 +186,7 @@ async def test_verified_api_keys(make_async_limiter):
 
 async def test_streams_flow(make_async_limiter):
     gate = asyncio.Event()
-    seen = []
+    events = []
 
     async def chunks():
         yield b"one"
@@ -200,38 +200,41 @@ async def test_streams_flow(make_async_limiter):
     app = app_with(limiter, routes=[Route("/stream", stream)])
 
     async def send(message):
-        seen.append(message)
+        events.append(message)
         if message.get("body") == b"one":
             gate.set()  # the second chunk is made only when the first was passed on
 
     scope = {"type": "http", "method": "GET", "path": "/stream", "headers": [], "query_string": b"", "client": None}
     await asyncio.wait_for(app({**scope, "http_version": "1.1"}, asyncio.Event().wait, send), 5)
-    assert [message.get("body") for message in seen if message["type"] == "http.response.body"][:2] == [b"one", b"two"]
-    assert dict(seen[0]["headers"])[b"x-ratelimit-remaining"] == b"0"
+    assert [message.get("body") for message in events if message["type"] == "http.response.body"][:2] == [
+        b"one",
+        b"two",
+    ]
+    assert dict(events[0]["headers"])[b"x-ratelimit-remaining"] == b"0"
 
 
 async def test_websockets_are_handed_on_untouched(make_async_limiter):
-    seen = []
+    events = []
 
     async def app(scope, receive, send):
-        seen.append((scope, receive, send))
+        events.append((scope, receive, send))
 
     limited = RateLimitMiddleware(app, limiter=make_async_limiter(Policy.parse("default", "1/minute")))
     scope = {"type": "websocket", "path": "/", "headers": [], "client": ("192.0.2.1", 1)}
     parts = (scope, object(), object())
     for _ in range(3):
         await limited(*parts)
-    assert all(theirs is ours for given in seen for theirs, ours in zip(given, parts, strict=True))
-    assert len(seen) == 3
+    assert all(theirs is ours for arguments in events for theirs, ours in zip(arguments, parts, strict=True))
+    assert len(events) == 3
 
 
 async def test_slots_are_held_while_a_request_runs(make_async_limiter):
     limiter = make_async_limiter(Policy.parse("default", "2 in flight lease 300ms", "100/minute"))
-    let_go, inside = asyncio.Event(), asyncio.Semaphore(0)
+    finish, inside = asyncio.Event(), asyncio.Semaphore(0)
 
     async def slow(request):
         inside.release()
-        await let_go.wait()
+        await finish.wait()
         return PlainTextResponse("done")
 
     async def broken(request):
@@ -245,10 +248,10 @@ async def test_slots_are_held_while_a_request_runs(make_async_limiter):
         # Longer than a lease: the middleware renews.
         end = asyncio.get_running_loop().time() + 0.5
         while asyncio.get_running_loop().time() < end:
-            refused = await client.get("/")
-            assert refused.status_code == 429
-            assert refused.json()["violated-policies"] == ["default-1"]
-        let_go.set()
+            rejection = await client.get("/")
+            assert rejection.status_code == 429
+            assert rejection.json()["violated-policies"] == ["default-1"]
+        finish.set()
         assert [(await answer).status_code for answer in running] == [200, 200]
         passed = await client.get("/")
         assert passed.status_code == 200
@@ -261,28 +264,30 @@ async def test_slots_are_held_while_a_request_runs(make_async_limiter):
 
 async def test_a_shadow_policy_is_not_seen_but_counted(make_async_limiter):
     limiter = make_async_limiter(Policy.parse("default", "1/minute", is_shadow=True))
-    seen = []
+    events = []
 
-    async def look(request):
-        seen.append(request.scope["ratelimit"].would_deny)
+    async def endpoint(request):
+        events.append(request.scope["ratelimit"].would_deny)
         return PlainTextResponse("")
 
-    async with browser(app_with(limiter, routes=[Route("/look", look)])) as client:
+    async with browser(app_with(limiter, routes=[Route("/look", endpoint)])) as client:
         answers = [await client.get("/look") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert not [name for name in answers[0].headers if "ratelimit" in name]
-    assert seen == [False, True, True]
+    assert events == [False, True, True]
 
 
-@pytest.mark.parametrize(("on_outage", "wanted"), [("open", [200, 200]), ("closed", [503, 503]), ("local", [200, 429])])
-async def test_without_redis_the_policy_answers(on_outage, wanted, own_server, make_async_limiter):
+@pytest.mark.parametrize(
+    ("on_outage", "expected"), [("open", [200, 200]), ("closed", [503, 503]), ("local", [200, 429])]
+)
+async def test_without_redis_the_policy_answers(on_outage, expected, own_server, make_async_limiter):
     limiter = make_async_limiter(
         Policy.parse("default", "1/minute", on_outage=on_outage), options=Options(), port=own_server.port
     )
     own_server.kill()
     async with browser(app_with(limiter)) as client:
         answers = [await client.get("/") for _ in range(2)]
-        assert [answer.status_code for answer in answers] == wanted
+        assert [answer.status_code for answer in answers] == expected
         assert all(answer.headers["x-ratelimit-limit"] == "1" for answer in answers)
         assert all(("retry-after" in answer.headers) == (answer.status_code != 200) for answer in answers)
 
@@ -320,7 +325,7 @@ def test_what_can_not_be_meant_is_refused_at_set_up(server):
         ({"redis_url": url, "policy": "absent"}, "no policy 'absent'"),
         ({"redis_url": url, "rules": [Rule("/x", "absent")]}, "no policy 'absent' for /x"),
         ({"redis_url": url, "policies": strange}, "counts per shop"),
-        ({"redis_url": url, "exempt": "/health"}, "exempt is a list"),
+        ({"redis_url": url, "exempt": "/health"}, "exempt must be a list"),
         ({"redis_url": url, "trusted": ["somewhere"]}, "somewhere"),
     ]:
         with pytest.raises(UsageError, match=reason):

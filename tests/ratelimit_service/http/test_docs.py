@@ -62,11 +62,11 @@ def test_a_newcomer_adds_two_lines_and_sees_429_and_the_headers(framework, serve
         assert (first.status_code, first.headers["x-ratelimit-remaining"]) == (200, "99")
         assert set(documented_fields("HTTP/1.1 200")) <= set(first.headers)
         # Units come back while a slow machine spends them; three times the limit in a minute is refused on any.
-        refused = next(answer for answer in (client.get("/") for _ in range(300)) if answer.status_code == 429)
+        rejection = next(answer for answer in (client.get("/") for _ in range(300)) if answer.status_code == 429)
         assert "retry-after" in documented_fields("HTTP/1.1 429")
-        assert set(documented_fields("HTTP/1.1 429")) <= set(refused.headers)
+        assert set(documented_fields("HTTP/1.1 429")) <= set(rejection.headers)
         [problem] = [block for block in blocks(MIDDLEWARE, "json") if "quota-exceeded" in block]
-        assert refused.json() == json.loads(problem)
+        assert rejection.json() == json.loads(problem)
 
 
 async def test_the_readmes_two_lines(server):
@@ -80,8 +80,8 @@ async def test_the_readmes_two_lines(server):
 def test_the_readmes_companion_starts(server):
     [code] = [block for block in blocks(README, "sh") if "companion" in block]
     new_key_line, start_line = (line.partition("#")[0].split() for line in code.splitlines())
-    made = subprocess.run([sys.executable, *new_key_line[1:]], capture_output=True, text=True, check=True)
-    hashed = re.search(r"\b[0-9a-f]{64}\b", made.stdout)[0]
+    process_output = subprocess.run([sys.executable, *new_key_line[1:]], capture_output=True, text=True, check=True)
+    hashed = re.search(r"\b[0-9a-f]{64}\b", process_output.stdout)[0]
     variables = dict(word.split("=", 1) for word in start_line if word.startswith("RATELIMIT_"))
     port = redis_servers.free_port()
     environment = {
@@ -143,14 +143,14 @@ async def test_the_example_of_the_dependency(server, tmp_path):
 async def test_the_companions_requests_and_answers(server):
     key, hashed = new_key()
     url = f"redis://127.0.0.1:{server.port}"
-    [asked] = re.findall(r"curl .* -d '(.*)'", COMPANION)
+    [body_text] = re.findall(r"curl .* -d '(.*)'", COMPANION)
     answer, problem = map(json.loads, blocks(COMPANION, "json"))
     headers = {"authorization": f"Bearer {key}"}
     with serving(create_app(CompanionSettings(redis_url=url, key_hashes=(hashed,)))) as base:
         async with httpx.AsyncClient(base_url=base, headers=headers) as client:
-            given = (await client.post("/v1/check", content=asked)).json()
-            assert {**given, "policy_version": "…"} == answer
-            request = json.loads(asked)
+            response = (await client.post("/v1/check", content=body_text)).json()
+            assert {**response, "policy_version": "…"} == answer
+            request = json.loads(body_text)
             body = {"requests": [request, {**request, "cost": -1}]}
             assert (await client.post("/v1/check-many", json=body)).json() == problem
             for path in re.findall(r"^\| `(/v1/\S+)` \|", COMPANION, re.MULTILINE):

@@ -39,11 +39,11 @@ async def test_each_endpoint_names_its_policy(make_async_limiter):
         assert first.headers["x-ratelimit-remaining"] == "5"
         assert first.headers["ratelimit"] == '"export";r=5;t=30'
         assert (await client.get("/exports/b")).status_code == 200
-        refused = await client.get("/exports/c")
-        assert refused.status_code == 429, "one count for the route, whatever the name in it"
-        assert refused.headers["retry-after"] == "30"
-        assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.json()["violated-policies"] == ["export"]
+        rejection = await client.get("/exports/c")
+        assert rejection.status_code == 429, "one count for the route, whatever the name in it"
+        assert rejection.headers["retry-after"] == "30"
+        assert rejection.headers["content-type"] == "application/problem+json"
+        assert rejection.json()["violated-policies"] == ["export"]
         assert [(await client.post("/login")).status_code for _ in range(2)] == [200, 429]
         assert (await client.get("/own")).headers["x-own"] == "1"
         assert "ratelimit" not in (await client.get("/free")).headers
@@ -98,9 +98,9 @@ async def test_beside_the_middleware_the_nearer_limit_is_told(make_async_limiter
         assert headers.get_list("x-ratelimit-limit") == ["2"]
         assert headers.get_list("ratelimit-policy") == ['"tight";q=2;w=60', '"default";q=100;w=60']
         await client.get("/tight")
-        refused = await client.get("/tight")
-        assert refused.status_code == 429
-        assert refused.headers.get_list("x-ratelimit-remaining") == ["0"]
+        rejection = await client.get("/tight")
+        assert rejection.status_code == 429
+        assert rejection.headers.get_list("x-ratelimit-remaining") == ["0"]
 
 
 async def test_shadow_reloads_and_absent_policies(make_async_limiter):

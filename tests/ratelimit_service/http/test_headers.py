@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ratelimit_service import Decision, Limit, OnOutage
-from ratelimit_service.http.headers import rate_limit_headers, readable, refusal
+from ratelimit_service.http.headers import as_text, rate_limit_headers, refusal
 
 
 def decision(*texts: str, values: tuple, allowed: bool = True, **more) -> Decision:
@@ -84,8 +84,8 @@ GOLDENS = {
 
 @pytest.mark.parametrize("case", GOLDENS)
 def test_fields(case):
-    given, wanted = GOLDENS[case]
-    assert readable(rate_limit_headers(given)) == wanted
+    answer, expected = GOLDENS[case]
+    assert as_text(rate_limit_headers(answer)) == expected
 
 
 def test_a_refusal_is_a_problem_document():
@@ -98,7 +98,7 @@ def test_a_refusal_is_a_problem_document():
         "detail": "over the limit of 100/1m gcra per key; try again in 1 s",
         "violated-policies": ["api"],
     }
-    assert readable(headers)[6:] == [
+    assert as_text(headers)[6:] == [
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
@@ -106,19 +106,19 @@ def test_a_refusal_is_a_problem_document():
 
 
 def test_a_closed_policy_without_redis_is_reduced_capacity():
-    given = decision("100/minute", values=(0, 0, 1), allowed=False, degraded=True)
-    status, headers, body = refusal(given, OnOutage.CLOSED)
+    answer = decision("100/minute", values=(0, 0, 1), allowed=False, degraded=True)
+    status, headers, body = refusal(answer, OnOutage.CLOSED)
     assert status == 503
     assert json.loads(body)["type"] == "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
     assert (b"retry-after", b"1") in headers
     # A local limiter that refuses without Redis does so because somebody was over their share.
-    assert refusal(given, OnOutage.LOCAL).status == 429
+    assert refusal(answer, OnOutage.LOCAL).status == 429
 
 
 def test_two_policies_with_the_same_limits_keep_their_names():
     limits = (Limit.parse("7/s"),)
     texts = [
-        dict(readable(rate_limit_headers(Decision(name, "1", limits, (1.0, 6, 0.0, 0.0), 1, True))))["RateLimit"]
+        dict(as_text(rate_limit_headers(Decision(name, "1", limits, (1.0, 6, 0.0, 0.0), 1, True))))["RateLimit"]
         for name in ("one", "two", "one")
     ]
     assert texts == ['"one";r=6;t=0', '"two";r=6;t=0', '"one";r=6;t=0']

@@ -22,16 +22,16 @@ def call(app, path="/", method="GET", address="192.0.2.1", **environ):
     fixed = {"PATH_INFO": path, "REQUEST_METHOD": method, "REMOTE_ADDR": address, "QUERY_STRING": "", "SCRIPT_NAME": ""}
     environ = fixed | environ
     setup_testing_defaults(environ)
-    seen = {}
+    events = {}
 
     def start_response(status, headers, exc_info=None):
-        seen.update(status=int(status[:3]), headers=headers)
+        events.update(status=int(status[:3]), headers=headers)
         return lambda chunk: None
 
     body = validator(app)(environ, start_response)
     content = b"".join(body)
     body.close()
-    return seen["status"], dict(seen["headers"]), content
+    return events["status"], dict(events["headers"]), content
 
 
 def test_the_limit_the_headers_and_the_refusal(make_limiter):
@@ -62,9 +62,9 @@ def test_rules_proxies_and_paths_that_are_not_ascii(make_limiter):
     app = RateLimitWSGI(hello, limiter=limiter, rules=rules, exempt=["/app/health"], trusted=["10.0.0.0/8"])
     inside = {"SCRIPT_NAME": "/app", "address": "10.0.0.1"}
     assert [call(app, "/health", **inside)[0] for _ in range(3)] == [200] * 3
-    for hop, wanted in [("203.0.113.1", 200), ("8.8.8.8, 203.0.113.1:99", 429), ("203.0.113.2", 200)]:
+    for hop, expected in [("203.0.113.1", 200), ("8.8.8.8, 203.0.113.1:99", 429), ("203.0.113.2", 200)]:
         path = "/é".encode().decode("latin-1")
-        assert call(app, path, "POST", HTTP_X_FORWARDED_FOR=hop, **inside)[0] == wanted
+        assert call(app, path, "POST", HTTP_X_FORWARDED_FOR=hop, **inside)[0] == expected
     assert call(app, "/other", "POST", HTTP_X_FORWARDED_FOR="203.0.113.1", **inside)[0] == 200
 
 
@@ -87,14 +87,16 @@ def test_a_slot_is_held_until_the_body_is_closed(make_limiter):
             failing(dict(environ), lambda *_: None)
 
 
-@pytest.mark.parametrize(("on_outage", "wanted"), [("open", [200, 200]), ("closed", [503, 503]), ("local", [200, 429])])
-def test_without_redis_the_policy_answers(on_outage, wanted, own_server, make_limiter):
+@pytest.mark.parametrize(
+    ("on_outage", "expected"), [("open", [200, 200]), ("closed", [503, 503]), ("local", [200, 429])]
+)
+def test_without_redis_the_policy_answers(on_outage, expected, own_server, make_limiter):
     limiter = make_limiter(
         Policy.parse("default", "1/minute", on_outage=on_outage), options=Options(), client=own_server.client()
     )
     own_server.kill()
     app = RateLimitWSGI(hello, limiter=limiter)
-    assert [call(app)[0] for _ in range(2)] == wanted
+    assert [call(app)[0] for _ in range(2)] == expected
 
 
 def test_a_shadow_policy_is_not_seen(make_limiter):
@@ -116,8 +118,10 @@ def test_the_bundled_policy_by_url_on_a_real_server(server):
             with httpx.Client(base_url=url) as client:
                 assert client.get("/").headers["X-RateLimit-Remaining"] == "99"
                 # Units come back while a slow machine spends them; three times the limit in a minute is refused on any.
-                refused = next(answer for answer in (client.get("/") for _ in range(300)) if answer.status_code == 429)
-                assert refused.headers["Retry-After"] == "1"
+                rejection = next(
+                    answer for answer in (client.get("/") for _ in range(300)) if answer.status_code == 429
+                )
+                assert rejection.headers["Retry-After"] == "1"
         finally:
             http.shutdown()
             thread.join()
