@@ -3,9 +3,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Without PYTHON=, the interpreter that VENV was made with; python3 as long as there is no VENV.
+PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
+PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
+# The make of macOS doesn't know it.
+OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target,)
 CHECK ?=
 # Each has servers of its own.
 TEST_PROCESSES ?= 2
@@ -14,32 +19,32 @@ TEST_PROCESSES ?= 2
 help: ## List every command
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp is newer than the lock exactly when the lock is installed. uv is ten times as fast as pip;
-# where it can't be had, or can't reach the registry, pip reads the same hashed lock.
-$(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "== Installing the locked dependencies into $(VENV)"
-	@$(PYTHON) -c 'import sys; sys.exit("Salespulse needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@( $(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
-	   && $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock ) \
-	 || $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# The stamp is newer than the lock exactly when the lock is installed, by the interpreter that it names.
+$(INSTALLED): requirements.lock pyproject.toml tools/install $(or $(wildcard $(BIN)/python),missing-venv)
+	@tools/install "$(PYTHON)" $(VENV)
 	@touch $@
 
+.PHONY: missing-venv
+missing-venv:
+
 .PHONY: install
-install: $(VENV)/.installed ## Make the virtual environment from the lock file
+install: $(INSTALLED) ## Make the virtual environment from the lock file; PYTHON=… chooses the interpreter
+
+.PHONY: hooks
+hooks: ## Have git check each commit message with tools/commit-msg
+	@install -m 755 tools/commit-msg "$$(git rev-parse --git-path hooks)/commit-msg"
 
 .PHONY: lock
-lock: ## Resolve the dependencies anew into requirements.lock and requirements-bench.lock
+lock: ## Resolve the dependencies again into requirements.lock and requirements-bench.lock
 	@tools/lock
 
 .PHONY: demo
-demo: $(VENV)/.installed ## Start everything on the real sales; CHECK=1 verifies, prints figures and ends
+demo: $(INSTALLED) ## Start everything on the real sales; CHECK=1 verifies, prints figures and ends
 	@$(BIN)/salespulse demo $(if $(CHECK),--check --json,)
 
 .PHONY: check
-check: $(VENV)/.installed ## Lint, types, import contracts, SQL lint
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-sql check-style check-imports
+check: $(INSTALLED) ## Lint, types, import contracts, SQL lint
+	@$(MAKE) --no-print-directory --jobs 2 $(OUTPUT_SYNC) check-types check-sql check-style check-imports
 
 .PHONY: check-types check-sql check-style check-imports
 check-types:
@@ -53,13 +58,37 @@ check-imports:
 	$(BIN)/lint-imports --no-cache
 
 .PHONY: test
-test: $(VENV)/.installed ## Everything: checks and all tests, on real servers
+test: $(INSTALLED) ## Everything: checks and all tests, on real servers
 	@tests/install-debian-packages
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile
 
+# What depends on the interpreter most: every module is imported, and cores, SQL, HTTP and documents are tested.
+FAST_TESTS := tests/tools tests/rollups tests/ratelimit/test_algorithms.py tests/ratelimit/test_package.py \
+  tests/ratelimit/test_policies.py tests/ratelimit_http tests/docs
+
+.PHONY: test-fast
+test-fast: $(INSTALLED) ## Import every module, and run tests that take about two minutes
+	$(BIN)/pytest -q $(FAST_TESTS)
+
+.PHONY: test-pythons
+test-pythons: ## All tests on the newest Python of this machine, test-fast on the oldest
+	@tools/pythons | while read -r version python; do echo "== Python $$version: $$python"; done
+	@read -r version python < <(tools/pythons | head -1); \
+	  $(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=.venv-$$version
+	@read -r version python < <(tools/pythons | tail -1); \
+	  $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version
+
+.PHONY: test-install
+test-install: $(INSTALLED) ## Install in a path with a space, over an old venv, and by an old pip: minutes
+	$(BIN)/pytest -q -m slow_install tests/tools/test_install.py
+
+.PHONY: check-locks
+check-locks: $(INSTALLED) ## Whether each lock resolves from wheels alone, on every Python and platform
+	@tools/check-locks
+
 # What benchmarks measure beside this project is in a lock file of its own.
-$(VENV)/.installed-bench: requirements-bench.lock $(VENV)/.installed
+$(VENV)/.installed-bench: requirements-bench.lock $(INSTALLED)
 	@echo "== Installing what the benchmarks compare with"
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock \
 	 || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
@@ -74,10 +103,10 @@ bench-ratelimit: $(VENV)/.installed-bench ## Measure the limiter beside its peer
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.ratelimit
 
 .PHONY: bench-jobs
-bench-jobs: $(VENV)/.installed ## Measure background jobs: submits, streams, status lag, real runs; QUICK=1 is short
+bench-jobs: $(INSTALLED) ## Measure background jobs: submits, streams, status lag, real runs; QUICK=1 is short
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.jobs
 
 .PHONY: bench-api
-bench-api: $(VENV)/.installed ## Measure the dashboards under a thousand users; QUICK=1 is short
+bench-api: $(INSTALLED) ## Measure the dashboards under a thousand users; QUICK=1 is short
 	@benchmarks/api/install-wrk
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.api
