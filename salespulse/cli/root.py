@@ -7,8 +7,6 @@ from typing import Any, NoReturn
 
 import click
 
-from dbconnect import SalespulseError
-
 # command name -> module under salespulse.cli, attribute, one line for --help
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Start everything on real sales and watch the dashboards follow."),
@@ -72,7 +70,12 @@ def main(args: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except SalespulseError as error:
+    except Exception as error:
+        # Imported here, so that --help does not wait for the database driver.
+        from dbconnect import SalespulseError  # noqa: PLC0415
+
+        if not isinstance(error, SalespulseError):
+            raise
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     sys.exit(0)
