@@ -13,7 +13,6 @@ import dagster as dg
 from background_jobs.dagster_bridge.archive import prune_archive
 from background_jobs.dagster_bridge.store import open_store
 from background_jobs.store import JobError
-from background_jobs.webhooks import prune_deliveries
 from dbconnect import load_settings
 from dbsql import query
 from pipelines.assets.failures import RETRIES, mapped_failures
@@ -50,8 +49,10 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
 @dg.op(retry_policy=RETRIES)
 def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     """Prune the archive of background jobs, exported reports, and the job store's lists, behind the ages that the settings give."""
-    # Imported here: pandas takes a second, and most processes that load these definitions never export.
+    # Imported here: pandas takes a second, the HTTP client a tenth, and most processes that load these definitions
+    # neither export nor deliver.
     from background_jobs.exports.retention import expire_exports  # noqa: PLC0415
+    from background_jobs.webhooks import prune_deliveries  # noqa: PLC0415
 
     settings = load_settings()
     files = expire_exports(settings.exports, keep_s=settings.export_keep_hours * 3600)

@@ -8,7 +8,7 @@ import importlib
 import os
 from typing import Any
 
-from celery.signals import worker_process_init
+from celery.signals import worker_init
 from dagster import DagsterInstance
 
 broker_url = os.environ["SALESPULSE_CELERY_BROKER_URL"]
@@ -18,14 +18,14 @@ broker_connection_retry_on_startup = True
 worker_prefetch_multiplier = 1
 # A process is replaced after so many runs, which bounds what leaks in one.
 worker_max_tasks_per_child = 500
-# Loading the definitions, below, takes longer than the four seconds that Celery grants a new process.
+# On a busy machine a new process takes longer than the four seconds that Celery grants it.
 worker_proc_alive_timeout = 120
 worker_hijack_root_logger = False
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _load_definitions(**_kwargs: Any) -> None:
-    """Import in each new process, after the fork, what its first run would wait for."""
+    """Import, once and before the forks, what each process's first run would wait for. No connection outlives it."""
     importlib.import_module(os.environ["SALESPULSE_DEFINITIONS_MODULE"])
     with DagsterInstance.get() as instance:
         instance.get_run_ids(limit=1)
