@@ -5,8 +5,9 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+VENV_PYTHON := $(shell test -x $(BIN)/python && echo $(BIN)/python)
 # Without PYTHON=, the interpreter that VENV was made with; python3 as long as there is no VENV.
-PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
+PYTHON ?= $(or $(VENV_PYTHON),python3)
 PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 INSTALLED := $(VENV)/.installed-$(PYTHON_VERSION)
 # The make of macOS doesn't know it.
@@ -20,7 +21,7 @@ help: ## List every command
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is newer than the lock exactly when the lock is installed, by the interpreter that it names.
-$(INSTALLED): requirements.lock pyproject.toml tools/install $(or $(wildcard $(BIN)/python),missing-venv)
+$(INSTALLED): requirements.lock pyproject.toml tools/install $(or $(VENV_PYTHON),missing-venv)
 	@tools/install "$(PYTHON)" $(VENV)
 	@touch $@
 
@@ -64,11 +65,11 @@ test: $(INSTALLED) ## Everything: checks and all tests, on real servers
 	$(BIN)/pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 # What depends on the interpreter most: every module is imported, and cores, SQL, HTTP and documents are tested.
-FAST_TESTS := tests/tools tests/rollups tests/ratelimit/test_algorithms.py tests/ratelimit/test_package.py \
-  tests/ratelimit/test_policies.py tests/ratelimit_http tests/docs
+FAST_TESTS := tests/tools tests/dbsql tests/docs tests/ratelimit_service/companion tests/ratelimit_service/http \
+  $(addprefix tests/ratelimit_service/,test_algorithms.py test_package.py test_policies.py)
 
 .PHONY: test-fast
-test-fast: $(INSTALLED) ## Import every module, and run tests that take about two minutes
+test-fast: $(INSTALLED) ## Import every module, and run tests of minutes
 	$(BIN)/pytest -q $(FAST_TESTS)
 
 .PHONY: test-pythons

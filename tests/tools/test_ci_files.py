@@ -1,6 +1,7 @@
 """What runs the checks elsewhere can be read there, and names commands and files that are here."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def test_yaml_files_can_be_read(path):
 def test_make_targets_exist(path):
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", path.read_text()))
     assert named <= TARGETS
+
+
+def test_fast_tests_exist():
+    printed = subprocess.run(
+        ["make", "--dry-run", "test-fast"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    named = re.findall(r"\btests/\S+", printed)
+    assert len(named) > 3
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_hooks_and_steps_run_files_that_exist():
