@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from local_stack.redis_server import answers
 
 # Where people look first; any free port will do when these are taken.
 _CUSTOMARY = {"pgbouncer_dashboard": 6543, "pgbouncer_pipeline": 6544, "webserver": 3000, "dashboard": 8400}
-_PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
+PORT_NAMES = ("postgres_primary", "postgres_standby", "redis", "code_server", *_CUSTOMARY)
 
 # The programs read these from the file that `up` writes, so that no secret stands in a process's environment.
 _IN_STACK_FILE = {"data_dir", "dagster_home", "api_port", "jwt_secret", "webhook_private_networks"}
@@ -36,22 +36,28 @@ _PROJECT = Path(__file__).parents[1]
 _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 
 
-def pick_ports(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
-    """The port of each program: the one it had, unless somebody else took that.
+def recorded_ports(path: Path) -> dict[str, int]:
+    """Return the ports of the last start by program; empty when the file is missing or damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
+
+
+def plan_ports(path: Path, *, running: Collection[str]) -> dict[str, int]:
+    """Return a port for each program, and record them.
 
     Args:
-        path: where the ports are remembered; written.
-        holds: whether our own program of that name listens on that port.
+        path: the file of recorded ports.
+        running: programs that the supervisor keeps. Each has its recorded port, whoever seems to listen there now:
+            between two of its processes nobody does. Ports are chosen for the other programs only.
     """
-    try:
-        remembered: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        remembered = {}
-    ports: dict[str, int] = {}
-    for name, spare in zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True):
-        wanted = [remembered.get(name), _CUSTOMARY.get(name)]
-        usable = (port for port in wanted if port and (holds(name, port) or is_free(port)))
-        ports[name] = next((port for port in usable if port not in ports.values()), spare)
+    recorded = recorded_ports(path)
+    ports = {name: port for name, port in recorded.items() if name in running}
+    for name, spare in zip(PORT_NAMES, free_ports(len(PORT_NAMES)), strict=True):
+        preferred = (recorded.get(name), _CUSTOMARY.get(name))
+        usable = (port for port in preferred if port and port not in ports.values() and is_free(port))
+        ports.setdefault(name, next(usable, spare))
     write_private(path, json.dumps(ports, indent=1))
     return ports
 
@@ -142,7 +148,9 @@ def server_programs(parts: Parts) -> list[Program]:
                 command=cluster.command(),
                 stage=1,
                 port=cluster.port,
+                prepare=cluster.clear_stale_pid_file,
                 is_ready=partial(_accepts, cluster.url()),
+                reload_signal="HUP",
                 user=user,
                 stop_signal="INT",
                 stop_wait_s=60,
@@ -162,6 +170,7 @@ def server_programs(parts: Parts) -> list[Program]:
             stage=2,
             port=pooler.port,
             user=user,
+            reload_signal="HUP",
             stop_signal="INT",
             stop_wait_s=10,
         )

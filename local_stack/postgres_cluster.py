@@ -17,6 +17,7 @@ from local_stack.errors import StackError
 from local_stack.files import write_private
 from local_stack.ports import LOOPBACK
 from local_stack.postgres_binaries import Binaries, clone_template
+from local_stack.processes import is_over
 
 SUPERUSER = "postgres"
 REPLICATION_ROLE = "salespulse_replication"
@@ -179,9 +180,9 @@ class Cluster:
         write_private(self.directory / _OWN_FILE, text, owner=self.binaries.account)
 
     def clear_stale_pid_file(self) -> None:
-        """Remove a `postmaster.pid` whose process is gone or is no server of this directory.
+        """Remove a `postmaster.pid` whose number, after a reboot, belongs to a process that is no server of this directory.
 
-        PostgreSQL does so itself unless, after a reboot, another process of the same account carries that number.
+        PostgreSQL does so itself where no process has that number, once the dead server's backends are gone.
 
         Raises:
             StackError: the server of this directory is running.
@@ -191,6 +192,8 @@ class Cluster:
             pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             pid = 0
+        if pid and is_over(pid):
+            return
         if pid and _is_server_of(pid, self.directory):
             raise StackError(f"a PostgreSQL server (pid {pid}) already runs on {self.directory}")
         pid_file.unlink(missing_ok=True)

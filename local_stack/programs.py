@@ -69,7 +69,11 @@ class Program:
     command: Sequence[str]
     stage: int
     port: int | None = None
+    # Called before the first process starts, while the supervisor keeps none.
+    prepare: Callable[[], object] = field(default=lambda: None, repr=False)
     is_ready: Callable[[], bool] = field(default=lambda: True, repr=False)
+    # Makes a running process read its configuration again.
+    reload_signal: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: str | None = None
     stop_signal: str = "TERM"

@@ -16,12 +16,14 @@ from local_stack.files import locked, write_private
 from local_stack.layout import Layout
 from local_stack.pgbouncer import configure_pgbouncer, find_pgbouncer, poolers
 from local_stack.plan import (
+    PORT_NAMES,
     Parts,
     base_environment,
     command_programs,
     dagster_programs,
     dashboard_programs,
-    pick_ports,
+    plan_ports,
+    recorded_ports,
     server_programs,
     stack_urls,
 )
@@ -33,15 +35,13 @@ from local_stack.programs import Program, render_config
 from local_stack.redis_server import configure_redis, find_redis, redis_url
 from local_stack.stack_file import given_settings, given_urls, write_stack_file
 from local_stack.standby import make_clusters, repair_standby
-from local_stack.supervisor import Supervisor
+from local_stack.supervisor import KEPT, Supervisor
 from local_stack.waiting import wait_until
 
 Say = Callable[[str], None]
 
 # Several stacks that start at the same moment like the same ports.
 _PORT_ATTEMPTS = 5
-
-_ALIVE = ("RUNNING", "STARTING", "STOPPING")
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,8 @@ def down(data_dir: Path, *, say: Say = print) -> bool:
     if not layout.supervisor_config.exists():
         return False
     with locked(layout.lock):
-        supervisor = Supervisor(layout)
-        was_running = supervisor.is_running()
-        if was_running:
-            say("stopping")
-        return supervisor.stop() > 0 or was_running
+        say("stopping")
+        return Supervisor(layout).stop()
 
 
 class _Upward:
@@ -145,17 +142,17 @@ class _Upward:
             if program.begins_early:
                 self._start_program(program)
         self._timed("PostgreSQL", lambda: self._start_postgres(programs, parts))
-        self._timed("servers", lambda: self._start(programs, stages=(1, 2)))
+        self._timed("servers", lambda: self._start_stages(programs, 1, 2))
         if migrate is not None:
             self._timed("migrations", lambda: migrate(parts.settings))
-        self._timed("code server and worker", lambda: self._start(programs, stages=(3,)))
-        self._timed("Dagster", lambda: self._start(programs, stages=(4,)))
+        self._timed("code server and worker", lambda: self._start_stages(programs, 3))
+        self._timed("Dagster", lambda: self._start_stages(programs, 4))
         return StackReport(parts.settings, self._seconds)
 
     def _parts(self) -> Parts:
         layout, options = self._layout, self._options
         account, credentials = self._account, load_credentials(layout.credentials)
-        ports = pick_ports(layout.ports, holds=self._holds)
+        ports = self._plan_ports()
         given = given_settings(layout, credentials)
         runs_postgres = given.admin_url is None and given.primary_url is None
         if not runs_postgres and given.dagster_url is None:
@@ -166,7 +163,7 @@ class _Upward:
         passwords = Passwords(credentials.superuser, credentials.replication)
         clusters = self._clusters(ports, passwords) if runs_postgres else None
         pgbouncer = find_pgbouncer(account) if runs_postgres else None
-        if runs_postgres and pgbouncer is None:
+        if runs_postgres and pgbouncer is None and not self._supervisor.is_running():
             self._say("PgBouncer is not installed: connections are bounded by each process's own pool only")
         own_redis = redis_url(ports["redis"], credentials.redis) if given.redis_url is None else None
         urls = stack_urls(ports, credentials, postgres=runs_postgres, redis_url=own_redis, pooled=pgbouncer is not None)
@@ -207,6 +204,14 @@ class _Upward:
             with_ui=options.with_ui,
         )
 
+    def _plan_ports(self) -> dict[str, int]:
+        """Plan ports for the programs that are not there; a running one whose port nobody knows is stopped first."""
+        running = self._supervisor.programs_kept()
+        unknown = running & (set(PORT_NAMES) - recorded_ports(self._layout.ports).keys())
+        for name in unknown:
+            self._supervisor.stop_program(name)
+        return plan_ports(self._layout.ports, running=running - unknown)
+
     def _clusters(self, ports: Mapping[str, int], passwords: Passwords) -> tuple[Cluster, Cluster]:
         binaries = find_binaries(self._account)
         primary, standby = (
@@ -225,55 +230,56 @@ class _Upward:
         environment = base_environment()
         user = "root" if self._account.is_other else None
         text = render_config(self._layout, programs, environment=environment, user=user)
-        changed = not config.exists() or config.read_text(encoding="utf-8") != text
         write_private(config, text)
-        if not self._supervisor.is_running():
-            self._timed("supervisor", lambda: self._supervisor.start(environment))
-        elif changed:
+        if self._supervisor.is_running():
             self._supervisor.reload()
+        else:
+            self._timed("supervisor", lambda: self._supervisor.start(environment))
 
     def _start_postgres(self, programs: Sequence[Program], parts: Parts) -> None:
         if parts.clusters is None:
             return
         primary, standby = parts.clusters
         by_name = {program.name: program for program in programs}
-        if not self._is_alive("postgres_primary"):
-            primary.clear_stale_pid_file()
-        self._start_program(by_name["postgres_primary"])
-        self._ready(by_name["postgres_primary"])
+        self._start([by_name["postgres_primary"]])
         repair_standby(primary, standby, self._supervisor, say=self._say)
-        if not self._is_alive("postgres_standby"):
-            standby.clear_stale_pid_file()
-        self._start_program(by_name["postgres_standby"])
-        self._ready(by_name["postgres_standby"])
+        self._start([by_name["postgres_standby"]])
         create_databases(primary.url(), parts.credentials)
 
-    def _start(self, programs: Sequence[Program], *, stages: Sequence[int]) -> None:
-        for stage in stages:
-            due = [program for program in programs if program.stage == stage]
-            for program in due:
-                self._start_program(program)
-            for program in due:
-                self._ready(program)
+    def _start(self, programs: Sequence[Program]) -> None:
+        """Start programs together, and return when all are ready."""
+        running = [program for program in programs if not self._start_program(program)]
+        for program in programs:
+            self._wait_until_ready(program)
+        for program in running:
+            # Its configuration may name another program's new port.
+            if program.reload_signal is not None:
+                self._supervisor.signal_program(program.name, program.reload_signal)
 
-    def _start_program(self, program: Program) -> None:
-        if self._is_alive(program.name):
-            # Its settings may name another program's new port; what runs takes them over.
-            if program.stage < 3 and program.name != "redis":
-                self._supervisor.signal_program(program.name, "HUP")
-            return
+    def _start_stages(self, programs: Sequence[Program], *stages: int) -> None:
+        for stage in stages:
+            self._start([program for program in programs if program.stage == stage])
+
+    def _start_program(self, program: Program) -> bool:
+        """Start a program, and return True, unless the supervisor keeps it."""
+        state = self._supervisor.state(program.name)
+        if state in KEPT and state != "BACKOFF":
+            return False
+        self._supervisor.stop_program(program.name)  # ends the attempts of one that fails to start
+        program.prepare()
         self._say(f"starting {program.name}")
         self._supervisor.start_program(program.name)
+        return True
 
-    def _ready(self, program: Program) -> None:
+    def _wait_until_ready(self, program: Program) -> None:
         def is_ready() -> bool:
-            state = self._supervisor.processes().get(program.name, {}).get("statename")
-            if program.port is not None and self._is_taken(program.name, program.port):
-                raise PortTakenError(f"another process listens on port {program.port}, meant for {program.name}")
-            if state == "FATAL":
+            process = self._supervisor.processes().get(program.name, {})
+            if process.get("statename") == "FATAL":
                 raise StackError(f"{program.name} does not stay up: {self._log_end(program.name)}")
-            listening = program.port is None or self._holds(program.name, program.port)
-            return state == "RUNNING" and listening and program.is_ready()
+            if program.port is not None and not listens(process.get("pid", 0), program.port):
+                self._replace_taken_port(program, program.port)
+                return False
+            return process.get("statename") == "RUNNING" and program.is_ready()
 
         wait_until(
             is_ready,
@@ -282,16 +288,21 @@ class _Upward:
             every_s=0.05,
         )
 
-    def _is_alive(self, name: str) -> bool:
-        return self._supervisor.processes().get(name, {}).get("statename") in _ALIVE
+    def _replace_taken_port(self, program: Program, port: int) -> None:
+        """Have another port planned where a process that is not of this stack listens on the program's.
 
-    def _holds(self, name: str, port: int) -> bool:
-        pid = self._supervisor.processes().get(name, {}).get("pid", 0)
-        return bool(pid) and listens(pid, port)
+        While the supervisor keeps the program, one of its processes may come or go between two looks. So it is stopped
+        on suspicion, and the port is given up only if somebody listens there without it.
+        """
+        if not self._is_taken(port):
+            return
+        self._supervisor.stop_program(program.name)
+        if self._is_taken(port):
+            raise PortTakenError(f"another process listens on port {port}, meant for {program.name}")
+        self._supervisor.start_program(program.name)
 
-    def _is_taken(self, name: str, port: int) -> bool:
-        # Asked in this order, our own program's beginning to listen in between can't look like somebody else's port.
-        return not is_free(port) and not self._holds(name, port)
+    def _is_taken(self, port: int) -> bool:
+        return not is_free(port) and not self._supervisor.listens(port)
 
     def _log_end(self, name: str) -> str:
         log = self._layout.logs / f"{name}.log"

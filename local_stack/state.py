@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_stack.errors import StackError
 from local_stack.layout import Layout
-from local_stack.supervisor import Supervisor
+from local_stack.supervisor import PING_TIMEOUT_S, Supervisor
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class ProcessState:
     """One program of the stack.
 
     `state` is supervisord's word: RUNNING, STARTING, BACKOFF (failing, will be tried again), FATAL (given up),
-    STOPPED, EXITED. `pid` and `uptime_s` are None unless it runs. `said` is the supervisor's remark.
+    STOPPED, EXITED, UNKNOWN (the supervisor does not answer). `pid` and `uptime_s` are None unless it runs. `said` is the supervisor's remark.
     """
 
     name: str
@@ -32,8 +33,12 @@ def stack_state(data_dir: Path) -> list[ProcessState]:
     """Every program of the stack in the order of their start; empty where no stack was ever started."""
     layout = Layout(data_dir.absolute())
     supervisor = Supervisor(layout)
-    found = supervisor.processes()
-    return [_state(layout, name, found.get(name, {})) for name in supervisor.stages()]
+    unknown: dict[str, object] = {}
+    try:
+        processes = supervisor.processes(timeout_s=PING_TIMEOUT_S)
+    except StackError as error:
+        processes, unknown = {}, {"statename": "UNKNOWN", "description": str(error)}
+    return [_state(layout, name, processes.get(name, unknown)) for name in supervisor.stages()]
 
 
 def _state(layout: Layout, name: str, process: dict[str, object]) -> ProcessState:

@@ -17,15 +17,18 @@ import psutil
 
 from local_stack.errors import StackError
 from local_stack.layout import Layout
-from local_stack.processes import family, is_over, kill_all
+from local_stack.processes import family, is_over, kill_all, listens
 from local_stack.programs import PROGRAM_SECTION, STACK_MARK
 from local_stack.waiting import wait_until
 
 _UNREACHABLE = (OSError, http.client.HTTPException)
 # Calls return at once (nothing waits inside a call but `reload`, for programs that stop); one that hangs is not ours.
 _CALL_TIMEOUT_S = 90.0
-_ASK_TIMEOUT_S = 3.0
+# A supervisor that does not answer for so long is ended: on a busy machine a living one may need seconds.
+PING_TIMEOUT_S = 10.0
 _RUNNING = 1  # supervisord's own state, of `getState`
+# States of a program that has a process, or gets one without being asked: after an end of its own (EXITED), too.
+KEPT = frozenset({"STARTING", "RUNNING", "BACKOFF", "EXITED"})
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -59,7 +62,7 @@ class Supervisor:
     def is_running(self) -> bool:
         """Whether it answers."""
         try:
-            return int(self._call("getState", timeout_s=_ASK_TIMEOUT_S)["statecode"]) == _RUNNING
+            return int(self._call("getState", timeout_s=PING_TIMEOUT_S)["statecode"]) == _RUNNING
         except (*_UNREACHABLE, xmlrpc.client.Error):
             return False
 
@@ -91,12 +94,37 @@ class Supervisor:
         for name in (*changed, *added):
             self._call("addProcessGroup", name)
 
-    def processes(self) -> dict[str, dict[str, Any]]:
-        """What it says of each program, by name; empty when it does not run."""
+    def processes(self, *, timeout_s: float = _CALL_TIMEOUT_S) -> dict[str, dict[str, Any]]:
+        """Return supervisord's record of each program by name; empty when it does not run.
+
+        Raises:
+            StackError: it runs and does not answer, so nothing is known of its programs.
+        """
         try:
-            return {each["name"]: each for each in self._call("getAllProcessInfo", timeout_s=_ASK_TIMEOUT_S)}
-        except _UNREACHABLE:
+            return {each["name"]: each for each in self._call("getAllProcessInfo", timeout_s=timeout_s)}
+        except (FileNotFoundError, ConnectionRefusedError):
             return {}
+        except (*_UNREACHABLE, xmlrpc.client.Error) as error:
+            raise StackError(f"the supervisor does not answer: {error}") from None
+
+    def state(self, name: str) -> str:
+        """Return supervisord's word for a program's state; STOPPED when the supervisor does not know it."""
+        return str(self.processes().get(name, {}).get("statename", "STOPPED"))
+
+    def programs_kept(self) -> set[str]:
+        """Return the programs that run or are about to run again, once none is being stopped any more.
+
+        Raises:
+            StackError: a program does not stop, or the supervisor does not answer.
+        """
+        processes: dict[str, dict[str, Any]] = {}
+
+        def is_settled() -> bool:
+            processes.update(self.processes())
+            return all(each["statename"] != "STOPPING" for each in processes.values())
+
+        wait_until(is_settled, timeout_s=90, what="programs to stop", every_s=0.05)
+        return {name for name, each in processes.items() if each["statename"] in KEPT}
 
     def start_program(self, name: str) -> None:
         """Start a program, or leave it alone when it runs already."""
@@ -121,16 +149,17 @@ class Supervisor:
         sections = (section for section in config.sections() if section.startswith(PROGRAM_SECTION))
         return {each.removeprefix(PROGRAM_SECTION): config.getint(each, "priority") for each in sections}
 
-    def stop(self, *, timeout_s: float = 120) -> int:
+    def stop(self, *, timeout_s: float = 120) -> bool:
         """Stop the programs, last stage first and those of a stage together, then the supervisor; nothing is left.
 
         Returns:
-            How many processes had to be ended that no living supervisor kept.
+            Whether there was anything to stop.
         """
-        if self.is_running():
+        was_running = self.is_running()
+        if was_running:
             with contextlib.suppress(*_UNREACHABLE, xmlrpc.client.Error, StackError):  # ended by force, below
                 self._stop_in_order(timeout_s)
-        return self.end_leftovers()
+        return self.end_leftovers() > 0 or was_running
 
     def end_leftovers(self, *, patience_s: float = 30) -> int:
         """End processes of this stack that no living supervisor keeps: orphans, and a supervisor that hangs.
@@ -177,6 +206,10 @@ class Supervisor:
             return int(self._layout.supervisor_pid.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
+
+    def listens(self, port: int) -> bool:
+        """Whether any process of this stack, an orphan too, accepts TCP connections on this port."""
+        return any(listens(each.pid, port) for each in self._marked())
 
     def _marked(self) -> Iterator[psutil.Process]:
         root = str(self._layout.root)

@@ -9,14 +9,51 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 
 from local_stack.postgres import PostgresPair
 
 _numbers = itertools.count(1)
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """A server or stack that several tests use, started on first use, and anew after a test that failed on it.
+
+    When it does not start, each further test fails at once instead of waiting for it again.
+    """
+
+    def __init__(self, run: Callable[[], AbstractContextManager[T]]) -> None:
+        self._run = run
+        self._running = ExitStack()
+        self._value: T | None = None
+        self._failure: BaseException | None = None
+
+    @contextmanager
+    def lend(self, session: pytest.Session) -> Iterator[T]:
+        """For one test; afterwards `session` tells whether that failed."""
+        if self._failure is not None:
+            pytest.fail(f"it did not start for an earlier test: {self._failure}")
+        failed_before = session.testsfailed
+        if self._value is None:
+            try:
+                self._value = self._running.enter_context(self._run())
+            except BaseException as failure:
+                self._failure = failure
+                raise
+        yield self._value
+        if session.testsfailed > failed_before:
+            self.close()
+
+    def close(self) -> None:
+        self._value = None
+        self._running.close()
 
 
 @dataclass(frozen=True)

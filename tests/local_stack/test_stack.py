@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,13 +18,16 @@ from dbconnect import Settings, load_settings
 from local_stack.account import server_account
 from local_stack.layout import Layout
 from local_stack.pgbouncer import find_pgbouncer
-from local_stack.plan import pick_ports
+from local_stack.plan import plan_ports, recorded_ports
+from local_stack.ports import is_free
+from local_stack.processes import family, kill_all, listens
 from local_stack.programs import STACK_MARK
 from local_stack.stack import StackOptions, down, up
 from local_stack.state import stack_state
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 from pipelines.migrate import migrate_all
+from tests.servers import Shared
 
 POOLERS = ["pgbouncer_dashboard", "pgbouncer_pipeline"] if find_pgbouncer(server_account()) else []
 PROGRAMS = [
@@ -103,14 +106,25 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(server_directory: Callable[[str], Path]) -> Iterator[Stack]:
-    running = Stack(server_directory("salespulse-stack") / "data")
-    try:
-        running.up()
+def shared_stack(server_directory: Callable[[str], Path]) -> Iterator[Shared[Stack]]:
+    @contextlib.contextmanager
+    def run() -> Iterator[Stack]:
+        running = Stack(server_directory("salespulse-stack") / "data")
+        try:
+            running.up()
+            yield running
+        finally:
+            down(running.data_dir, say=running.said.append)
+            assert running.processes() == []
+
+    with contextlib.closing(Shared(run)) as shared:
+        yield shared
+
+
+@pytest.fixture
+def stack(shared_stack: Shared[Stack], request: pytest.FixtureRequest) -> Iterator[Stack]:
+    with shared_stack.lend(request.session) as running:
         yield running
-    finally:
-        down(running.data_dir, say=running.said.append)
-        assert running.processes() == []
 
 
 def _query(url: str, statement: str) -> object:
@@ -209,6 +223,50 @@ def test_a_killed_program_comes_back(stack: Stack, name: str) -> None:
     assert stack.pids()[name] != pid
 
 
+def _kill_and_suspend_the_next(stack: Stack, name: str, port: int | None) -> psutil.Process:
+    """Kill a program, and suspend its next process before that listens."""
+    supervisor = psutil.Process(int(Layout(stack.data_dir).supervisor_pid.read_text()))
+    state = Supervisor(Layout(stack.data_dir)).state
+    for _ in range(20):
+        wait_until(lambda: state(name) == "RUNNING", timeout_s=60, what=f"{name} to run")
+        before = {each.pid for each in supervisor.children()}
+        members = family(psutil.Process(stack.pids()[name]))
+        members[0].kill()
+        after: list[psutil.Process] = []
+        while not after:
+            after = [each for each in supervisor.children() if each.pid not in before]
+        after[0].suspend()
+        kill_all(members)  # or PostgreSQL's next server waits for them, and ends itself
+        if port is None or not listens(after[0].pid, port):
+            return after[0]
+        after[0].resume()
+    pytest.fail(f"{name} always listened at once")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_up_beside_a_restart_leaves_the_program_and_its_port_alone(stack: Stack, name: str, monkeypatch) -> None:
+    """`up` sees a new process that does not listen yet, and then, asking whether the port is free, that it is taken."""
+    ports = recorded_ports(Layout(stack.data_dir).ports)
+    port = ports.get(name)
+    process = _kill_and_suspend_the_next(stack, name, port)
+
+    def is_free_a_moment_later(asked: int) -> bool:
+        if asked == port:
+            process.resume()
+            wait_until(lambda: listens(process.pid, asked), timeout_s=120, what=f"{name} to listen")
+        return is_free(asked)
+
+    for module in ("plan", "stack"):
+        monkeypatch.setattr(f"local_stack.{module}.is_free", is_free_a_moment_later)
+    if port is None:
+        process.resume()
+    stack.up()
+    assert recorded_ports(Layout(stack.data_dir).ports) == ports
+    assert stack.pids()[name] == process.pid
+    assert stack.said == []
+    assert all(each.is_running for each in stack_state(stack.data_dir))
+
+
 def test_runs_succeed_after_everything_was_killed_once(stack: Stack) -> None:
     assert stack.run_trivial() == "SUCCESS"
 
@@ -268,14 +326,14 @@ def test_ports_that_others_took_meanwhile_are_replaced(stack: Stack, monkeypatch
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
-        def pick_and_lose(path: Path, *, holds: Callable[[str, int], bool]) -> dict[str, int]:
-            ports = pick_ports(path, holds=holds)
+        def plan_and_lose(path: Path, *, running: Collection[str]) -> dict[str, int]:
+            ports = plan_ports(path, running=running)
             with contextlib.suppress(OSError):  # the second time, it is ours already
                 other.bind(("127.0.0.1", port))
                 other.listen()
             return ports
 
-        monkeypatch.setattr("local_stack.stack.pick_ports", pick_and_lose)
+        monkeypatch.setattr("local_stack.stack.plan_ports", plan_and_lose)
         stack.up()
     assert stack.settings.url("dashboard_url") != before
     assert any("another process listens" in line for line in stack.said)

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -20,10 +22,12 @@ from local_stack.account import Account, server_account
 from local_stack.credentials import load_credentials
 from local_stack.errors import StackError
 from local_stack.layout import Layout
-from local_stack.plan import pick_ports
+from local_stack.plan import plan_ports
 from local_stack.programs import STACK_MARK, Program, render_config
 from local_stack.stack import StackOptions, down, up
 from local_stack.state import stack_state
+from local_stack.supervisor import Supervisor
+from tests.servers import Shared
 
 PROJECT = Path(__file__).parents[2]
 DEFINITIONS = "tests.local_stack.trivial_definitions"
@@ -152,11 +156,34 @@ def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path) -> None:
 
 def test_ports_are_remembered_and_a_damaged_file_is_not_fatal(tmp_path: Path) -> None:
     path = tmp_path / "ports.json"
-    first = pick_ports(path, holds=lambda _name, _port: False)
+    first = plan_ports(path, running=())
     assert len(set(first.values())) == len(first)
-    assert pick_ports(path, holds=lambda _name, _port: True) == first
+    assert plan_ports(path, running=()) == first
     path.write_text("{")
-    assert set(pick_ports(path, holds=lambda _name, _port: False)) == set(first)
+    assert set(plan_ports(path, running=())) == set(first)
+
+
+def test_ports_are_planned_for_programs_that_do_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "ports.json"
+    first = plan_ports(path, running=())
+    with socket.socket() as redis, socket.socket() as primary:
+        for other, name in ((redis, "redis"), (primary, "postgres_primary")):
+            other.bind(("127.0.0.1", first[name]))
+            other.listen()
+        second = plan_ports(path, running={"postgres_primary"})
+    changed = {name for name in first if second[name] != first[name]}
+    assert changed == {"redis"}
+
+
+def test_a_supervisor_that_does_not_answer_is_no_stopped_stack(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.supervisor_config.write_text("[program:redis]\npriority=10\n")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(layout.supervisor_socket))
+        silent.listen()
+        with pytest.raises(StackError, match="does not answer"):
+            Supervisor(layout).processes(timeout_s=0.05)
+    assert Supervisor(layout).processes() == {}
 
 
 def test_values_that_the_supervisor_would_misread(tmp_path: Path) -> None:
@@ -176,3 +203,32 @@ def test_down_without_a_stack_does_nothing(tmp_path: Path) -> None:
     assert stack_state(tmp_path / "none") == []
     with contextlib.suppress(FileNotFoundError):
         assert not list((tmp_path / "none").iterdir())
+
+
+def test_a_shared_server_is_started_again_after_a_failure_and_not_tried_in_vain() -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def run() -> Iterator[int]:
+        events.append("start")
+        if events.count("start") == 3:
+            raise StackError("broken")
+        yield events.count("start")
+        events.append("stop")
+
+    session = SimpleNamespace(testsfailed=0)
+    shared = Shared(run)
+    for _ in range(2):
+        with shared.lend(session) as number:
+            assert number == 1
+    with shared.lend(session):
+        session.testsfailed += 1
+    with shared.lend(session) as number:
+        assert number == 2
+        session.testsfailed += 1
+    assert events == ["start", "stop", "start", "stop"]
+    with pytest.raises(StackError), shared.lend(session):
+        pass
+    with pytest.raises(pytest.fail.Exception, match="broken"), shared.lend(session):
+        pass
+    assert events.count("start") == 3
