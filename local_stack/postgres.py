@@ -215,6 +215,7 @@ class PostgresPair:
                 timeout_s=timeout_s,
                 what=f"the standby to replay up to {target}",
                 every_s=0.003,
+                progress=lambda: _value(replica, "SELECT pg_last_wal_replay_lsn()"),
             )
 
     def create_database(self, name: str, *, template: str = "template1") -> None:

@@ -195,11 +195,17 @@ class Supervisor:
             wait_until(lambda: is_over(pid), timeout_s=timeout_s, what="the supervisor to end")
 
     def _wait_stopped(self, names: Collection[str], timeout_s: float) -> None:
-        def are_stopped() -> bool:
+        def running() -> list[str]:
             processes = self.processes()
-            return all(processes.get(name, {}).get("pid", 0) == 0 for name in names)
+            return [name for name in names if processes.get(name, {}).get("pid", 0) != 0]
 
-        wait_until(are_stopped, timeout_s=timeout_s, what=f"{', '.join(names)} to stop", every_s=0.05)
+        wait_until(
+            lambda: not running(),
+            timeout_s=timeout_s,
+            what=lambda: f"{', '.join(running())} to stop",
+            every_s=0.05,
+            progress=running,
+        )
 
     def _pid(self) -> int | None:
         try:

@@ -150,7 +150,7 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
 
 def wait_until_quiet(settings: Settings) -> None:
     """Return when every committed change is in the rollups."""
-    wait_until_drained(settings, deadline_s=600, watch=_look)
+    wait_until_drained(settings, stall_s=300, watch=_look)
 
 
 def _prepare(settings: Settings, lines: int) -> int:

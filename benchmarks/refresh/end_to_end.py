@@ -81,7 +81,7 @@ def _start(directory: Path) -> Settings:
         if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):
             generate(connection, tenants=20, sales=5_000, days=400)
             connection.execute(_PLACE)
-    wait_until_drained(settings, deadline_s=120, watch=_look)
+    wait_until_drained(settings, watch=_look)
     return settings
 
 

@@ -36,7 +36,6 @@ from salespulse.demo import (
 from sample_app.online_retail import TENANT_NAME
 from sample_app.traffic import TrafficReport, run_traffic
 
-_DRAIN_DEADLINE_S = 120.0
 _TOKEN_S = 24 * 3600.0
 # The real sales end in December 2011; live ones are of today, a few late and edited ones apart.
 _DASHBOARDS = (
@@ -160,7 +159,7 @@ class _Scene:
                 if most:
                     bar(most - seen.queued_documents, most, "backfilling documents")
 
-            wait_until_drained(self._settings, deadline_s=_DRAIN_DEADLINE_S, watch=watch)
+            wait_until_drained(self._settings, watch=watch)
         took = time.perf_counter() - started
         with connect_route(self._settings.url("warehouse_url"), "warehouse") as warehouse:
             counted = warehouse.execute(query("demo.facts")).fetchone() or {}
@@ -176,7 +175,7 @@ class _Scene:
             del seen
             self._end_if_asked()
 
-        wait_until_drained(self._settings, deadline_s=_DRAIN_DEADLINE_S, watch=watch)
+        wait_until_drained(self._settings, watch=watch)
 
     def _end_if_asked(self) -> None:
         if self._stop.is_set():

@@ -78,7 +78,7 @@ def prepare_sales(
 def wait_until_drained(
     settings: Settings,
     *,
-    deadline_s: float,
+    stall_s: float = 120,
     watch: Callable[[SourceObservation], None],
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
@@ -87,27 +87,29 @@ def wait_until_drained(
 
     Args:
         settings: of the running stack.
-        deadline_s: give up after this many seconds.
-        watch: called with each look.
+        stall_s: give up after this many seconds without progress: neither the watermark nor the queue moved.
+        watch: called with each observation.
         clock: monotonic seconds.
         wait: waits a number of seconds.
 
     Raises:
-        UnavailableError: the deadline passed; the message says what was still pending.
+        UnavailableError: nothing moved for too long; the message says what is still pending.
     """
     began_at = datetime.now(UTC)
-    ends_at = clock() + deadline_s
+    progress, ends_at = None, clock() + stall_s
     with open_connections(settings) as connections:
         while True:
             seen = observe_source(connections)
             watch(seen)
             if not seen.is_pending and seen.shown_at >= began_at:
                 return seen
+            if progress != (progress := (seen.horizon, seen.queued_documents)):
+                ends_at = clock() + stall_s
             if clock() > ends_at:
                 raise UnavailableError(
-                    f"after {deadline_s:.0f} s there are still {seen.pending_changes:,} changes and "
-                    f"{seen.queued_documents:,} queued documents: see the logs of the daemon and the worker in "
-                    f"{settings.data_dir}"
+                    f"no progress for {stall_s:.0f} s with {seen.pending_changes:,} changes and "
+                    f"{seen.queued_documents:,} queued documents left: see the logs of the daemon and the worker in "
+                    f"{settings.data_dir / 'logs'}"
                 )
             wait(0.5)
 
