@@ -6,6 +6,7 @@ half-initialised. Everything that may change between two starts (ports, sizes) s
 
 import secrets
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,15 @@ host    all          all   127.0.0.1/32  scram-sha-256
 host    replication  {replication}  127.0.0.1/32  scram-sha-256
 """
 
+# One call for a whole file system, which is Linux's alone.
+SYNC_METHOD = "syncfs" if sys.platform == "linux" else "fsync"
+
 BASE_SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "wal_level": "logical",
     "hot_standby_feedback": "on",
-    "recovery_init_sync_method": "syncfs",
+    "recovery_init_sync_method": SYNC_METHOD,
     "max_connections": "120",
     "max_prepared_transactions": "20",
     "max_wal_senders": "10",
@@ -212,7 +216,7 @@ class Cluster:
 
     def _finish(self, draft: Path) -> None:
         if {**BASE_SETTINGS, **self.settings}.get("fsync", "on") == "on":
-            sync = [self.binaries.program("initdb"), "--sync-only", "--sync-method=syncfs", f"--pgdata={draft}"]
+            sync = [self.binaries.program("initdb"), "--sync-only", f"--sync-method={SYNC_METHOD}", f"--pgdata={draft}"]
             self.binaries.account.run(sync)
         draft.rename(self.directory)
 

@@ -4,6 +4,7 @@ A program is a command line and says nothing of how it is written; adding one is
 `local_stack.stack` puts together.
 """
 
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,12 +116,12 @@ def _render_program(layout: Layout, program: Program, environment: Mapping[str, 
             shlex.join([*_tied_to_supervisor(program.stop_signal), *_niced(program.niceness), *program.command])
         ),
         directory=_escape(layout.root if program.user is None else Path("/")),
-        environment=",".join(f'{name}="{_quotable(name, value)}"' for name, value in sorted(own.items())),
+        environment=",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(own.items())),
         priority=program.stage * 10,
         stop_signal=program.stop_signal,
         stop_wait_s=program.stop_wait_s,
         as_group=str(program.stops_as_group).lower(),
-        log=_escape(layout.logs / f"{program.name}.log"),
+        log=_escape(_escape(layout.logs / f"{program.name}.log")),  # it expands this one twice
         user=f"user={program.user}\n" if program.user else "",
     )
 
@@ -138,12 +139,14 @@ def _tied_to_supervisor(stop_signal: str) -> list[str]:
 
 def _escape(value: object) -> str:
     text = str(value)
-    if "\n" in text:
-        raise StackError(f"a line break in {text!r}: the supervisor can't be told such a path or argument")
+    if re.search(r"\n|\s[;#]", text):
+        raise StackError(f"{text!r} has a line break or a comment sign (; or #), which supervisord can't read")
     return text.replace("%", "%%")
 
 
-def _quotable(name: str, value: str) -> str:
-    if '"' in value:
-        raise StackError(f"{name} holds a double quote, which the supervisor can't pass on: write it as %22 in a URL")
-    return _escape(value)
+def _quoted(name: str, value: str) -> str:
+    # Supervisord knows no escapes here, and strips every quote at both ends.
+    quote = "'" if '"' in value else '"'
+    if quote in value or value != value.strip("'\""):
+        raise StackError(f"{name} has quotes that supervisord can't pass on: write them as %22 and %27 in a URL")
+    return f"{quote}{_escape(value)}{quote}"

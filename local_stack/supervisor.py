@@ -74,7 +74,7 @@ class Supervisor:
         """
         self.end_leftovers()
         began = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._layout.supervisor_config)],
+            [sys.executable, "-X", "utf8", "-m", "supervisor.supervisord", "-c", str(self._layout.supervisor_config)],
             check=False,
             capture_output=True,
             text=True,

@@ -15,6 +15,7 @@ import pytest
 from local_stack.account import server_account
 from local_stack.postgres import PostgresPair, PostgresServer
 from local_stack.postgres_binaries import cache_directory, find_binaries, initialised_template
+from local_stack.postgres_cluster import SYNC_METHOD
 from local_stack.waiting import wait_until
 from tests.servers import Database, fresh_database
 
@@ -99,7 +100,7 @@ def test_settings_that_the_design_asks_for(postgres_pair: PostgresPair) -> None:
     wanted = {
         "wal_level": "logical",
         "hot_standby_feedback": "on",
-        "recovery_init_sync_method": "syncfs",
+        "recovery_init_sync_method": SYNC_METHOD,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
         "password_encryption": "scram-sha-256",

@@ -46,6 +46,9 @@ mutation ($selector: JobOrPipelineSelector!) {
 """
 _STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
+# Every program has to cope with what a path may hold.
+DATA_DIR = "Zoë's sales, 100%"
+
 NICENESS = {"postgres_primary": 2, "worker": 3}
 
 needs_pgbouncer = pytest.mark.skipif(not POOLERS, reason="PgBouncer is not installed (tests/install-debian-packages)")
@@ -109,7 +112,7 @@ class Stack:
 def shared_stack(server_directory: Callable[[str], Path]) -> Iterator[Shared[Stack]]:
     @contextlib.contextmanager
     def run() -> Iterator[Stack]:
-        running = Stack(server_directory("salespulse-stack") / "data")
+        running = Stack(server_directory("salespulse-stack") / DATA_DIR)
         try:
             running.up()
             yield running

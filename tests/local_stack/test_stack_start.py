@@ -194,8 +194,9 @@ def test_values_that_the_supervisor_would_misread(tmp_path: Path) -> None:
     assert "'two words'" in text
     assert 'URL="a%%20b,c"' in text
     assert STACK_MARK in text
-    with pytest.raises(StackError, match="double quote"):
-        render_config(layout, [program], environment={"OTHER": 'a"b'}, user=None)
+    for value in ("a\"b'c", '"a', "a'", "a ;b", "a #b", "a\nb"):
+        with pytest.raises(StackError, match="supervisord can't"):
+            render_config(layout, [program], environment={"OTHER": value}, user=None)
 
 
 def test_down_without_a_stack_does_nothing(tmp_path: Path) -> None:
