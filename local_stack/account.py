@@ -1,8 +1,7 @@
 """The operating-system account that the servers run as.
 
-PostgreSQL refuses to run as root, so root hands its servers to an unprivileged account that already exists. Accounts
-are never created and modes of directories above ours are never changed: where the account can't get at a path,
-another path is chosen and said.
+PostgreSQL refuses to run as root, so root runs the servers as an existing unprivileged account. Accounts are never
+created, and directories above ours never change their mode: where the account can't enter one, another one is used.
 """
 
 import os
@@ -20,34 +19,34 @@ _CANDIDATES = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs the servers: `None` ids mean "whoever we are"."""
+    """The account that runs the servers; without ids, our own."""
 
     name: str
     uid: int | None = None
     gid: int | None = None
 
     @property
-    def is_other(self) -> bool:
-        """Whether files must be handed over, because the servers run as somebody else than we do."""
+    def is_other_user(self) -> bool:
+        """Whether the servers run as another account than our own, so that their files must change owner."""
         return self.uid is not None
 
     def popen_options(self) -> dict[str, Any]:
-        """Keyword arguments for `subprocess.Popen` that run the child as this account."""
+        """Return keyword arguments for `subprocess.Popen` that run the child as this account."""
         if self.uid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def can_reach(self, path: Path) -> bool:
-        """Whether the account can enter this directory, or execute this file; asked of the kernel, as the account."""
+        """Whether the account can enter this directory, or execute this file, by the kernel's own check."""
         if self.uid is None:
             return os.access(path, os.X_OK)
-        asked = subprocess.run(
+        check = subprocess.run(
             ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)], check=False, cwd="/", **self.popen_options()
         )
-        return asked.returncode == 0
+        return check.returncode == 0
 
-    def own(self, path: Path) -> None:
-        """Give one file or directory to the account."""
+    def chown(self, path: Path) -> None:
+        """Make the account the owner of one file or directory."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
@@ -63,17 +62,17 @@ class Account:
 
         Args:
             command: program and arguments.
-            stdin: what it reads.
-            environment: added to ours; secrets go here, since arguments can be seen by everybody.
-            timeout_s: killed after this many seconds.
+            stdin: its standard input.
+            environment: added to ours; for secrets, since everybody can see arguments.
+            timeout_s: seconds until it is killed.
 
         Returns:
-            What it wrote to standard output.
+            Its standard output.
 
         Raises:
-            StackError: it failed; the message ends with what it said.
+            StackError: it failed; the message ends with its standard error.
         """
-        done = subprocess.run(
+        process = subprocess.run(
             [str(part) for part in command],
             check=False,
             input=stdin,
@@ -84,20 +83,21 @@ class Account:
             env={**os.environ, **(environment or {})},
             **self.popen_options(),
         )
-        if done.returncode != 0:
-            raise StackError(f"{Path(str(command[0])).name} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
-        return str(done.stdout)
+        if process.returncode != 0:
+            raise StackError(
+                f"{Path(str(command[0])).name} failed ({process.returncode}): {process.stderr.strip()[-2000:]}"
+            )
+        return str(process.stdout)
 
 
 def server_account(*, data: Path | None = None) -> Account:
-    """Find the account that the servers run as: ourselves, or as root an existing unprivileged one.
+    """Return the account that the servers run as: our own, or for root an existing unprivileged one.
 
     Args:
-        data: a directory of the servers; when it exists its owner is taken, so that installing a package which brings
-            an account does not part a stack from its data.
+        data: the servers' directory; if it exists, its owner is the account, whatever accounts were added since.
 
     Raises:
-        StackError: we are root and there is no such account.
+        StackError: we are root, and there is no such account.
     """
     if os.geteuid() != 0:
         return Account(name=_own_name())
@@ -111,8 +111,8 @@ def server_account(*, data: Path | None = None) -> Account:
             continue
         return Account(name=name, uid=entry.pw_uid, gid=entry.pw_gid)
     raise StackError(
-        f"PostgreSQL does not run as root, and none of the accounts {', '.join(_CANDIDATES)} exists. "
-        "Run as an ordinary user, or give the servers by URL."
+        f"PostgreSQL can't run as root, and none of the accounts {', '.join(_CANDIDATES)} exists: "
+        "run as an ordinary user, or set SALESPULSE_ADMIN_URL and its companions"
     )
 
 

@@ -1,4 +1,4 @@
-"""Passwords of one stack: drawn once, kept in a private file."""
+"""The passwords of one stack, generated once and stored in a private file."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_stack.errors import StackError
-from local_stack.files import write_private
+from local_stack.paths import write_private
 
 APPLICATION_ROLE = "sample_app"
 DAGSTER_ROLE = "salespulse_dagster"
@@ -19,29 +19,28 @@ READER_ROLE = "salespulse_reader"
 
 LOGIN_ROLES = (APPLICATION_ROLE, DAGSTER_ROLE, DASHBOARD_ROLE, PIPELINE_ROLE, READER_ROLE)
 
-# What makes a weak password slow to guess, and each login cost 4 ms of CPU. Dagster logs in anew for about every statement, and its password
-# is 192 random bits, which nobody guesses. The other roles, which people log in as, keep the number that every driver takes.
+# SCRAM iterations make a weak password slow to guess, and each login cost 4 ms of CPU. Dagster logs in for about every
+# statement, with 192 random bits that nobody guesses. The other roles have PostgreSQL's default.
 _ITERATIONS = 4096
 _ITERATIONS_OF = {DAGSTER_ROLE: 1}
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What every part of the stack logs in with."""
+    """The passwords of the stack's servers and roles."""
 
     superuser: str = field(repr=False)
     replication: str = field(repr=False)
     redis: str = field(repr=False)
-    # Signs the tokens that `salespulse token` gives out.
+    # Signs the tokens of `salespulse token`.
     jwt: str = field(repr=False)
     roles: dict[str, str] = field(repr=False)
     salts: dict[str, str] = field(repr=False)
 
     def verifier(self, role: str) -> str:
-        """The role's SCRAM verifier (RFC 5803): what PostgreSQL stores, and what PgBouncer's `auth_file` takes.
+        """Return the role's SCRAM verifier (RFC 5803), as PostgreSQL stores it and PgBouncer's `auth_file` takes it.
 
-        The same text in both lets PgBouncer log in with the keys of the client's own login, so that no file of its
-        has a password in clear.
+        With the same text in both, PgBouncer logs in with the keys of the client's own login and needs no password.
         """
         salt, iterations = base64.b64decode(self.salts[role]), _ITERATIONS_OF.get(role, _ITERATIONS)
         salted = hashlib.pbkdf2_hmac("sha256", self.roles[role].encode(), salt, iterations)
@@ -51,7 +50,7 @@ class Credentials:
 
 
 def load_credentials(path: Path) -> Credentials:
-    """Read the stack's passwords; draw them on first use.
+    """Return the stack's passwords, generated on first use.
 
     Raises:
         StackError: the file is damaged.
@@ -63,9 +62,9 @@ def load_credentials(path: Path) -> Credentials:
         pass
     except (ValueError, TypeError):
         raise StackError(
-            f"{path} is damaged; without it the servers' passwords are lost. Restore it, or delete {path.parent}"
+            f"{path} is damaged, and the servers' passwords are in it: restore it, or delete {path.parent}"
         ) from None
-    drawn = Credentials(
+    credentials = Credentials(
         superuser=secrets.token_urlsafe(24),
         replication=secrets.token_urlsafe(24),
         redis=secrets.token_urlsafe(24),
@@ -73,8 +72,8 @@ def load_credentials(path: Path) -> Credentials:
         roles={role: secrets.token_urlsafe(24) for role in LOGIN_ROLES},
         salts={role: _b64(secrets.token_bytes(16)) for role in LOGIN_ROLES},
     )
-    write_private(path, json.dumps(vars(drawn), indent=1))
-    return drawn
+    write_private(path, json.dumps(vars(credentials), indent=1))
+    return credentials
 
 
 def _b64(data: bytes) -> str:

@@ -1,7 +1,7 @@
-"""Databases and login roles of the embedded servers; each function may be repeated.
+"""Databases and login roles of the stack's own servers.
 
-Migrations create the group roles without a login (an administrator decides how they log in elsewhere); here, on the
-stack's own servers, they log in with generated passwords, passed as SCRAM verifiers so that no server log can hold one.
+Migrations create the group roles without a login, which elsewhere is the administrator's business. Here they log in
+with generated passwords, passed as SCRAM verifiers so that none gets into a server's log.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ DAGSTER_DATABASE = "dagster"
 
 _OWNERS = {APPLICATION_DATABASE: APPLICATION_ROLE, DAGSTER_DATABASE: DAGSTER_ROLE}
 
-# Limits that hold whatever a client forgets to set; through PgBouncer in transaction mode only these are reliable.
+# Role settings also hold through PgBouncer in transaction mode, where what a client sets does not.
 _LIMITS: dict[str, dict[str, str]] = {
     "salespulse_dashboard": {
         "default_transaction_read_only": "on",
@@ -34,10 +34,10 @@ _LIMITS: dict[str, dict[str, str]] = {
 
 
 def create_databases(admin_url: str, credentials: Credentials) -> None:
-    """Create the login roles and, owned by two of them, the application's and Dagster's databases.
+    """Create the login roles, and the databases of the application and of Dagster, unless they exist.
 
     Args:
-        admin_url: any database of the primary, as a superuser, direct.
+        admin_url: of the primary, as a superuser, not through PgBouncer.
         credentials: the roles' passwords.
 
     Raises:

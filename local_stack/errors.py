@@ -8,4 +8,4 @@ class StackError(SalespulseError):
 
 
 class PortTakenError(StackError):
-    """Another process listens on a port that was free when it was chosen; another one will do."""
+    """Another process listens on a port that was free when it was planned."""

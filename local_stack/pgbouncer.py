@@ -1,8 +1,7 @@
-"""PgBouncer before the local PostgreSQL, when it is installed; no registry wheel carries it.
+"""PgBouncer between clients and the local PostgreSQL, where it is installed; no wheel carries it.
 
-Two processes: one for the dashboards, which rather fail within two seconds than hang, and one for pipelines and
-Dagster, which rather wait out a restart (`query_wait_timeout` is one per process, and its default of 120 s suits
-neither). So pipelines can't keep the dashboards' pooler busy either.
+There are two processes, because `query_wait_timeout` is one per process: dashboards fail within two seconds, pipelines
+and Dagster wait for a server that restarts. Pipelines can't slow down the dashboards' process either.
 """
 
 import shutil
@@ -12,12 +11,12 @@ from pathlib import Path
 
 from local_stack.account import Account
 from local_stack.credentials import Credentials
-from local_stack.files import write_private
+from local_stack.paths import write_private
 from local_stack.ports import LOOPBACK
 
-_ALSO_LOOKED_IN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/opt/pgbouncer/bin"
+_EXTRA_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/opt/pgbouncer/bin"
 
-# `options` is not among the ignored parameters: PgBouncer would drop it silently, and with it a statement timeout.
+# `options` is not an ignored parameter: PgBouncer would drop a statement timeout in it silently.
 _CONFIG = """\
 [databases]
 {databases}
@@ -46,7 +45,7 @@ pidfile = {directory}/pgbouncer.pid
 
 @dataclass(frozen=True)
 class Alias:
-    """One route through PgBouncer: a database name of its own with a pool of its own."""
+    """One route through PgBouncer: a database name with a pool of its own."""
 
     name: str
     port: int
@@ -66,16 +65,18 @@ class Pooler:
 
 
 def find_pgbouncer(account: Account) -> Path | None:
-    """Find PgBouncer on PATH or where Debian puts it; None when it is not installed or out of the account's reach."""
-    found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path=_ALSO_LOOKED_IN)
-    return Path(found) if found and account.can_reach(Path(found)) else None
+    """Return the path of PgBouncer; None when it is not installed or the account can't execute it."""
+    path = shutil.which("pgbouncer") or shutil.which("pgbouncer", path=_EXTRA_PATH)
+    return Path(path) if path and account.can_reach(Path(path)) else None
 
 
-def poolers(*, ports: Mapping[str, int], application_database: str, dagster_database: str) -> tuple[Pooler, Pooler]:
-    """The two poolers and their routes.
+def plan_poolers(
+    *, ports: Mapping[str, int], application_database: str, dagster_database: str
+) -> tuple[Pooler, Pooler]:
+    """Return the two poolers and their routes.
 
-    The pools' sum on the primary (60) and on the standby (35), with direct sessions and replication beside them, stays
-    under 80 % of the embedded servers' `max_connections` (120).
+    The pools sum to 60 on the primary and 35 on the standby. With direct sessions and replication this is under 80 % of
+    the servers' `max_connections` (120).
     """
     primary, standby = ports["postgres_primary"], ports["postgres_standby"]
     dashboards = Pooler(
@@ -103,9 +104,9 @@ def poolers(*, ports: Mapping[str, int], application_database: str, dagster_data
 
 
 def configure_pgbouncer(directory: Path, pooler: Pooler, credentials: Credentials, account: Account) -> Path:
-    """Write configuration and secrets of the next start (or reload) into the pooler's directory; give the path."""
+    """Write the pooler's configuration and secrets into its directory; return the configuration's path."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    account.own(directory)
+    account.chown(directory)
     users = "".join(f'"{role}" "{credentials.verifier(role)}"\n' for role in sorted(credentials.roles))
     write_private(directory / "userlist.txt", users, owner=account)
     text = _CONFIG.format(

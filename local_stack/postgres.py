@@ -18,7 +18,7 @@ from local_stack.errors import StackError
 from local_stack.ports import free_ports
 from local_stack.postgres_binaries import Binaries, find_binaries
 from local_stack.postgres_cluster import STANDBY_SLOT, UNSAFE_SETTINGS, Cluster, Passwords
-from local_stack.processes import family, kill_all
+from local_stack.processes import kill_all, process_tree
 from local_stack.waiting import wait_until
 
 
@@ -87,7 +87,7 @@ class PostgresServer:
         """Kill the server and all its backends with SIGKILL, as a crash of the machine would."""
         if self._process is None:
             return
-        members = family(psutil.Process(self._process.pid))
+        members = process_tree(psutil.Process(self._process.pid))
         kill_all(members)
         self._process.wait(timeout=60)
         self._process = None
@@ -164,7 +164,7 @@ class PostgresPair:
             binaries: found when not given.
         """
         binaries = binaries or find_binaries()
-        binaries.account.own(directory)
+        binaries.account.chown(directory)
         if not binaries.account.can_reach(directory):
             raise StackError(f"the account {binaries.account.name} can't enter {directory}: choose another directory")
         chosen = dict(UNSAFE_SETTINGS if settings is None else settings)

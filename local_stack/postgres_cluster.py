@@ -1,24 +1,26 @@
-"""PostgreSQL data directories: made whole or not at all, configured anew before each start.
+"""PostgreSQL data directories of a primary and its standby.
 
-A cluster is made in a draft directory that is renamed when it is complete, so a directory under its own name is never
-half-initialised. Everything that may change between two starts (ports, sizes) stands in a file that is rewritten.
+A cluster is made in a draft directory, which is renamed when it is complete. What may change between two starts (ports,
+sizes) is in a file that is written before each.
 """
 
+import itertools
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
+import psycopg
 
 from local_stack.errors import StackError
-from local_stack.files import write_private
+from local_stack.paths import write_private
 from local_stack.ports import LOOPBACK
 from local_stack.postgres_binaries import Binaries, clone_template
-from local_stack.processes import is_over
+from local_stack.processes import has_ended
 
 SUPERUSER = "postgres"
 REPLICATION_ROLE = "salespulse_replication"
@@ -29,7 +31,7 @@ STANDBY_SLOT = "standby"
 _OWN_FILE = "salespulse.conf"
 _PID_FILE = "postmaster.pid"
 
-# Passwords are drawn from the URL-safe alphabet, so they need no quoting here; single-user mode takes one statement a line.
+# Generated passwords need no quoting: their alphabet is URL-safe. Single-user mode takes one statement per line.
 _BOOTSTRAP = """\
 ALTER ROLE {superuser} PASSWORD '{superuser_password}';
 CREATE ROLE {replication} LOGIN REPLICATION PASSWORD '{replication_password}';
@@ -58,7 +60,7 @@ BASE_SETTINGS: Mapping[str, str] = {
     # A slot keeps a stopped standby able to catch up; the bound keeps it from filling the disk.
     "max_slot_wal_keep_size": "4GB",
     "wal_receiver_status_interval": "1s",
-    # How soon a standby asks again after its primary went away; the default of 5 s is most of a restart.
+    # How soon a standby connects again after its primary went away; the default of 5 s is most of a restart.
     "wal_retrieve_retry_interval": "200ms",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
@@ -66,7 +68,7 @@ BASE_SETTINGS: Mapping[str, str] = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
-# Speed for tests and throw-away clusters: a crash of the server is survived, a crash of the operating system is not.
+# For tests and throw-away clusters: the data survive a crash of the server, not of the operating system.
 UNSAFE_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -78,19 +80,19 @@ UNSAFE_SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Passwords:
-    """What the cluster's two built-in roles log in with."""
+    """The passwords of the cluster's two built-in roles."""
 
     superuser: str = field(repr=False)
     replication: str = field(repr=False)
 
     @classmethod
     def generate(cls) -> "Passwords":
-        """Draw new ones."""
+        """Return new random passwords."""
         return cls(superuser=secrets.token_urlsafe(24), replication=secrets.token_urlsafe(24))
 
 
 def server_url(port: int, database: str, user: str, password: str) -> str:
-    """A libpq URL of a server on the loopback interface."""
+    """Return a libpq URL of a server on the loopback interface."""
     return (
         f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{LOOPBACK}:{port}/{quote(database, safe='')}"
     )
@@ -98,7 +100,7 @@ def server_url(port: int, database: str, user: str, password: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One data directory and how its server is run; primary or standby is what the directory says."""
+    """One data directory, and how its server runs. A file in the directory makes it a standby."""
 
     binaries: Binaries
     directory: Path
@@ -121,7 +123,7 @@ class Cluster:
         return [str(self.binaries.program("postgres")), "-D", str(self.directory)]
 
     def url(self, database: str = "postgres", *, user: str = SUPERUSER, password: str | None = None) -> str:
-        """A libpq URL; the superuser unless another role is named."""
+        """Return a libpq URL, of the superuser unless another role is named."""
         return server_url(self.port, database, user, self.passwords.superuser if password is None else password)
 
     def create_primary(self) -> None:
@@ -165,7 +167,7 @@ class Cluster:
         self._finish_standby(draft)
 
     def copy_standby(self, primary: "Cluster") -> None:
-        """As `create_standby`, of a primary that is stopped: a plain copy, far faster."""
+        """Make the data directory by copying that of a stopped primary: far faster than `create_standby`."""
         draft = self._draft()
         self.binaries.account.run(["cp", "-R", "-p", primary.directory, draft])
         (draft / _PID_FILE).unlink(missing_ok=True)
@@ -175,7 +177,7 @@ class Cluster:
         self._finish_standby(draft)
 
     def configure(self, *, primary: "Cluster | None" = None, slot: str | None = None) -> None:
-        """Write the settings of the next start; with `primary`, also whom to follow (its port may have changed)."""
+        """Write the settings of the next start; with `primary`, also how to follow it (its port may have changed)."""
         lines = {**BASE_SETTINGS, **self.settings, "port": str(self.port)}
         if primary is not None:
             lines["primary_conninfo"] = f"{primary.replication_conninfo()} password={primary.passwords.replication}"
@@ -196,14 +198,14 @@ class Cluster:
             pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
             pid = 0
-        if pid and is_over(pid):
+        if pid and has_ended(pid):
             return
         if pid and _is_server_of(pid, self.directory):
             raise StackError(f"a PostgreSQL server (pid {pid}) already runs on {self.directory}")
         pid_file.unlink(missing_ok=True)
 
     def replication_conninfo(self) -> str:
-        """How a standby connects to this cluster; the password goes separately."""
+        """Return how a standby connects to this cluster, without the password."""
         return f"host={LOOPBACK} port={self.port} user={REPLICATION_ROLE} application_name=standby"
 
     def _draft(self) -> Path:
@@ -238,3 +240,61 @@ def _is_server_of(pid: int, directory: Path) -> bool:
         return "postgres" in process.name() and str(directory) in process.cmdline()
     except psutil.Error:
         return False
+
+
+def create_clusters(primary: Cluster, standby: Cluster, *, log: Callable[[str], object]) -> None:
+    """Make the data directories that are missing, and write both servers' settings.
+
+    A standby of a primary that has run before is left to `repair_standby`, which needs the primary running.
+    """
+    if not primary.exists:
+        log("initialising PostgreSQL")
+        shutil.rmtree(standby.directory, ignore_errors=True)
+        primary.create_primary()
+        standby.copy_standby(primary)
+    primary.configure()
+    if standby.exists:
+        standby.configure(primary=primary, slot=STANDBY_SLOT)
+
+
+def repair_standby(
+    primary: Cluster, standby: Cluster, *, stop: Callable[[], object], log: Callable[[str], object]
+) -> None:
+    """Clone the standby from the running primary if it is missing, was promoted, or fell behind its slot.
+
+    A promoted standby's data are set aside, not deleted: somebody may have written to it.
+
+    Args:
+        primary: a running server.
+        standby: its standby, running or not.
+        stop: stops the standby.
+        log: called with a line for each step.
+
+    Raises:
+        StackError: a program failed.
+    """
+    with psycopg.connect(primary.url(), autocommit=True) as connection:
+        slot = connection.execute(
+            "SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", (STANDBY_SLOT,)
+        ).fetchone()
+        is_lost = slot is None or slot[0] == "lost"
+        if standby.exists and standby.is_standby and not is_lost:
+            return
+        stop()
+        if standby.exists and not standby.is_standby:
+            target = _unused_name(standby.directory)
+            standby.directory.rename(target)
+            log(f"the standby had been promoted; its data are set aside in {target}")
+        else:
+            shutil.rmtree(standby.directory, ignore_errors=True)
+        if slot is not None:
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (STANDBY_SLOT,))
+        connection.execute("SELECT pg_create_physical_replication_slot(%s, true)", (STANDBY_SLOT,))
+    log("cloning the standby from the primary")
+    standby.create_standby(primary, slot=STANDBY_SLOT)
+    standby.configure(primary=primary, slot=STANDBY_SLOT)
+
+
+def _unused_name(directory: Path) -> Path:
+    names = (directory.with_name(f"{directory.name}.promoted-{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())

@@ -1,6 +1,7 @@
-"""Whether processes that are not our children live, and their end."""
+"""Processes that are not our children: whether they live, what they listen on, and how they end."""
 
 import contextlib
+import shutil
 from collections.abc import Collection
 
 import psutil
@@ -8,25 +9,25 @@ import psutil
 from local_stack.waiting import wait_until
 
 
-def is_over(process: psutil.Process | int) -> bool:
+def has_ended(process: psutil.Process | int) -> bool:
     """Whether a process ended; a zombie did (in a container, nobody may be there to reap an orphan)."""
     try:
-        found = psutil.Process(process) if isinstance(process, int) else process
-        return not found.is_running() or found.status() == psutil.STATUS_ZOMBIE
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all its descendants; empty when it ended meanwhile."""
+def process_tree(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process and all its descendants; empty when it ended meanwhile."""
     try:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether the process accepts TCP connections on this port, rather than somebody else."""
+def is_listening(pid: int, port: int) -> bool:
+    """Whether this process itself accepts TCP connections on the port."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
@@ -35,7 +36,7 @@ def listens(pid: int, port: int) -> bool:
 
 
 def kill_all(processes: Collection[psutil.Process]) -> None:
-    """Kill processes at once, and return when they are gone.
+    """Kill processes, and return when they are gone.
 
     Raises:
         StackError: one is not gone after ten seconds.
@@ -43,4 +44,10 @@ def kill_all(processes: Collection[psutil.Process]) -> None:
     for each in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-    wait_until(lambda: all(map(is_over, processes)), timeout_s=10, what="killed processes to end")
+    wait_until(lambda: all(map(has_ended, processes)), timeout_s=10, what="killed processes to end")
+
+
+def signalled_with_parent(signal_name: str) -> list[str]:
+    """Return a command prefix by which the kernel sends this signal when the parent ends; empty where it can't (macOS)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", signal_name, "--"] if setpriv else []

@@ -1,8 +1,4 @@
-"""What the supervisor keeps running: one small record per program.
-
-A program is a command line and says nothing of how it is written; adding one is adding a record to the list that
-`local_stack.stack` puts together.
-"""
+"""One record per supervised program, and the supervisor's configuration file made of them."""
 
 import re
 import shlex
@@ -12,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_stack.errors import StackError
-from local_stack.layout import Layout
+from local_stack.paths import StackPaths
+from local_stack.processes import signalled_with_parent
 
-# Carried by every process of a stack, so that those which lost their supervisor are found.
+# An environment variable of every process of a stack, by which orphans are found.
 STACK_MARK = "SALESPULSE_STACK_OF"
 
 PROGRAM_SECTION = "program:"
@@ -45,7 +42,6 @@ environment={environment}
 priority={priority}
 stopsignal={stop_signal}
 stopwaitsecs={stop_wait_s}
-stopasgroup={as_group}
 killasgroup=true
 autostart=false
 autorestart=true
@@ -62,79 +58,79 @@ stdout_logfile_backups=3
 class Program:
     """One supervised process.
 
-    Programs start stage by stage: those of a stage together, once all of the stage before are ready. They stop in the
-    opposite order. A program with a port is ready when it listens there and `is_ready()`.
+    The programs of a stage start together, once all of the stage before are ready; stages stop in the opposite order. A
+    program with a port is ready when it listens there and `is_ready()` is true.
+
+    Attributes:
+        before_start: called while it has no process.
+        reload_signal: makes it read its configuration again; None if it can't.
+        stop_wait_s: seconds until it is killed.
+        starts_early: whether it starts with the first stage, because it loads code for seconds; it is waited for in its
+            own stage.
+        nice: added to the process's nice value.
+        ready_timeout_s: for what hangs; on a busy machine the webserver takes more than a minute.
     """
 
     name: str
     command: Sequence[str]
     stage: int
     port: int | None = None
-    # Called before the first process starts, while the supervisor keeps none.
-    prepare: Callable[[], object] = field(default=lambda: None, repr=False)
+    before_start: Callable[[], object] = field(default=lambda: None, repr=False)
     is_ready: Callable[[], bool] = field(default=lambda: True, repr=False)
-    # Makes a running process read its configuration again.
     reload_signal: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: str | None = None
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
-    # A program that needs no other to begin (it loads code for seconds) starts at once, and is waited for in its stage.
-    begins_early: bool = False
-    niceness: int = 0
-    # Whether the children get the stop signal too; off where the parent stops them in an order of its own.
-    stops_as_group: bool = False
-    ready_timeout_s: float = 180  # a deadline for what hangs: a busy machine starts the webserver in more than a minute
+    starts_early: bool = False
+    nice: int = 0
+    ready_timeout_s: float = 180
 
 
 def render_config(
-    layout: Layout, programs: Iterable[Program], *, environment: Mapping[str, str], user: str | None
+    paths: StackPaths, programs: Iterable[Program], *, environment: Mapping[str, str], user: str | None
 ) -> str:
-    """The supervisor's configuration file.
+    """Return the text of the supervisor's configuration file.
 
     Args:
-        layout: where logs and socket go.
-        programs: what it keeps.
-        environment: given to every program, under its own.
-        user: whom the supervisor itself runs as; said only when that is root.
+        paths: of the stack.
+        programs: to supervise.
+        environment: variables of every program; its own come first.
+        user: the account of the supervisor itself; needed only for root.
+
+    Raises:
+        StackError: supervisord can't read a value.
     """
     head = _HEAD.format(
-        logs=_escape(layout.logs),
-        pid=_escape(layout.supervisor_pid),
-        root=_escape(layout.root),
-        socket=_escape(layout.supervisor_socket),
+        logs=_escape(paths.logs),
+        pid=_escape(paths.supervisor_pid),
+        root=_escape(paths.root),
+        socket=_escape(paths.supervisor_socket),
         user=f"user={user}\n" if user else "",
     )
-    return head + "".join(_render_program(layout, program, environment) for program in programs)
+    return head + "".join(_render_program(paths, program, environment) for program in programs)
 
 
-def _render_program(layout: Layout, program: Program, environment: Mapping[str, str]) -> str:
-    own = {**environment, **program.environment, STACK_MARK: str(layout.root)}
+def _render_program(paths: StackPaths, program: Program, environment: Mapping[str, str]) -> str:
+    own = {**environment, **program.environment, STACK_MARK: str(paths.root)}
     return _PROGRAM.format(
         name=program.name,
+        # A supervisor that is killed takes its programs along.
         command=_escape(
-            shlex.join([*_tied_to_supervisor(program.stop_signal), *_niced(program.niceness), *program.command])
+            shlex.join([*signalled_with_parent(program.stop_signal), *_nice(program.nice), *program.command])
         ),
-        directory=_escape(layout.root if program.user is None else Path("/")),
+        directory=_escape(paths.root if program.user is None else Path("/")),
         environment=",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(own.items())),
         priority=program.stage * 10,
         stop_signal=program.stop_signal,
         stop_wait_s=program.stop_wait_s,
-        as_group=str(program.stops_as_group).lower(),
-        log=_escape(_escape(layout.logs / f"{program.name}.log")),  # it expands this one twice
+        log=_escape(_escape(paths.logs / f"{program.name}.log")),  # supervisord expands this one twice
         user=f"user={program.user}\n" if program.user else "",
     )
 
 
-def _niced(niceness: int) -> list[str]:
-    nice = shutil.which("nice")
-    return [nice, "-n", str(niceness)] if nice and niceness else []
-
-
-def _tied_to_supervisor(stop_signal: str) -> list[str]:
-    # Where the kernel can do it (Linux), a supervisor that is killed takes its programs along, in good order.
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", stop_signal, "--"] if setpriv else []
+def _nice(increment: int) -> list[str]:
+    return ["nice", "-n", str(increment)] if increment and shutil.which("nice") else []
 
 
 def _escape(value: object) -> str:

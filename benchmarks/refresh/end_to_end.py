@@ -21,7 +21,7 @@ from benchmarks.report import Figure, Report
 from dbconnect import Settings
 from local_stack.stack import StackOptions, down, up
 from pipelines.refresh.observe import SourceObservation
-from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.cli.stack import NICE_VALUES, supervised_commands
 from salespulse.demo import prepare_schema, wait_until_drained
 from sample_app.synthetic import generate
 
@@ -59,7 +59,7 @@ def measure_end_to_end(report: Report, *, seconds: float) -> None:
                 latencies = _latencies(settings, seconds=seconds)
             finally:
                 del os.environ["SALESPULSE_DRAIN_SECONDS"]
-                down(directory, say=_say)
+                down(directory, log=_say)
             note = f"{len(latencies):,} sales at {RATE:g} a second, SALESPULSE_DRAIN_SECONDS={drain_s}"
             report.add(
                 Figure(f"commit to rollup on the replica, p50, {name}", statistics.median(latencies), "s", note=note),
@@ -75,8 +75,8 @@ def measure_end_to_end(report: Report, *, seconds: float) -> None:
 
 def _start(directory: Path) -> Settings:
     """Bring the stack up, with some sales to stand between, and wait until nothing is pending."""
-    options = StackOptions(data_dir=directory, with_ui=False, commands=kept_commands(), niceness=NICENESS)
-    settings = up(options, migrate=prepare_schema, say=_say).settings
+    options = StackOptions(data_dir=directory, with_ui=False, commands=supervised_commands(), nice_values=NICE_VALUES)
+    settings = up(options, migrate=prepare_schema, log=_say).settings
     with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
         if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):
             generate(connection, tenants=20, sales=5_000, days=400)
@@ -137,7 +137,7 @@ def _data_dir() -> Iterator[Path]:
     try:
         yield scratch / "stack"
     finally:
-        down(scratch / "stack", say=_say)
+        down(scratch / "stack", log=_say)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -23,7 +23,7 @@ from pipelines.refresh.observe import SourceObservation
 from pipelines.verification import verify
 from salespulse.cli.output import progress_bar
 from salespulse.cli.root import print_json
-from salespulse.cli.stack import NICENESS, kept_commands
+from salespulse.cli.stack import NICE_VALUES, supervised_commands
 from salespulse.cli.token import find_tenant
 from salespulse.demo import (
     OTHER_TENANT_NAME,
@@ -71,7 +71,7 @@ def demo(check: bool, rate: float, seconds: float, as_json: bool) -> None:
                 scene.play()
         finally:
             console.print("stopping the stack")
-            down(data_dir, say=lambda _: None)
+            down(data_dir, log=lambda _: None)
     figures = scene.figures
     if as_json:
         print_json(figures.__dict__ | {"is_exact": figures.is_exact} if check else figures.__dict__)
@@ -99,9 +99,9 @@ class _Scene:
     def start(self) -> None:
         """Bring everything up to the first exact dashboards."""
         options = StackOptions(
-            data_dir=self._data_dir, with_ui=self._with_ui, commands=kept_commands(), niceness=NICENESS
+            data_dir=self._data_dir, with_ui=self._with_ui, commands=supervised_commands(), nice_values=NICE_VALUES
         )
-        report = up(options, migrate=prepare_schema, say=self._say)
+        report = up(options, migrate=prepare_schema, log=self._say)
         self._settings = report.settings
         self.figures.ready_s = round(time.monotonic() - self._began, 1)
         self._say("every server is ready")

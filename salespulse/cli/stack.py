@@ -18,9 +18,9 @@ _DATA_DIR = click.option(
 )
 
 
-# Where the cores are full, answers to people come first, then what they are read from, then what the pipelines write to, and the
-# pipelines last: on machines of their own each would have cores of its own.
-NICENESS = {
+# On one machine with busy cores the dashboard API comes first, then the standby that it reads from, then the primary that
+# pipelines write to, and last the pipelines.
+NICE_VALUES = {
     "postgres_standby": 8,
     "postgres_primary": 12,
     "code_server": 15,
@@ -31,8 +31,8 @@ NICENESS = {
 }
 
 
-def kept_commands() -> dict[str, list[str]]:
-    """The commands of this program that the supervisor keeps running: name to arguments."""
+def supervised_commands() -> dict[str, list[str]]:
+    """Return the commands of `salespulse` that the supervisor keeps running: arguments by name."""
     return {"heartbeat": ["heartbeat", "--every", "1"], "bridge": ["bridge"]}
 
 
@@ -49,7 +49,7 @@ def kept_commands() -> dict[str, list[str]]:
 def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_json: bool) -> None:
     """Start the local stack: PostgreSQL primary and standby, Redis, PgBouncer, Dagster.
 
-    What runs is left alone, what does not is started, whatever ended the last stack. A server that is given by URL
+    Programs that run are left alone; the others are started, however the last stack ended. A server whose URL is set
     (SALESPULSE_PRIMARY_URL and the like; see `salespulse settings`) is used and not started.
     """
     console = Console(stderr=True, highlight=False)
@@ -59,16 +59,16 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
         with_ui=not no_ui,
         definitions_module=definitions,
         worker_processes=workers,
-        commands=kept_commands(),
-        niceness=NICENESS,
+        commands=supervised_commands(),
+        nice_values=NICE_VALUES,
     )
     with console.status("starting") as status:
 
-        def say(line: str) -> None:
+        def log(line: str) -> None:
             status.update(line)
             console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {line}")
 
-        report = start_stack(options, migrate=migrate_all, say=say)
+        report = start_stack(options, migrate=migrate_all, log=log)
     elapsed_s = round(time.monotonic() - began, 1)
     if as_json:
         print_json({"seconds": elapsed_s, "steps": report.seconds, "settings": report.settings.masked()})
@@ -81,6 +81,6 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
 @click.command()
 @_DATA_DIR
 def down(data_dir: Path | None) -> None:
-    """Stop every process of the local stack; its data stay."""
-    stopped = stop_stack(data_dir or load_settings().data_dir, say=lambda _: None)
+    """Stop every process of the local stack, and keep its data."""
+    stopped = stop_stack(data_dir or load_settings().data_dir, log=lambda _: None)
     click.echo("stopped" if stopped else "nothing was running")

@@ -7,7 +7,7 @@ import click
 from dbconnect import SalespulseError, Settings, load_settings
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
-from local_stack.state import stack_state
+from local_stack.status import stack_status
 from pipelines.refresh import connect_route, open_connections
 from pipelines.refresh.observe import observe_source
 from salespulse.cli.output import print_table
@@ -35,8 +35,8 @@ def status_document(settings: Settings) -> dict[str, Any]:
     """Gather what there is to say; a server that is away is said, not raised."""
     document: dict[str, Any] = {}
     processes = [
-        {"process": item.name, "state": item.state, "pid": item.pid, "uptime_s": item.uptime_s, "said": item.said}
-        for item in stack_state(settings.data_dir)
+        {"process": item.name, "state": item.state, "pid": item.pid, "uptime_s": item.uptime_s, "said": item.detail}
+        for item in stack_status(settings.data_dir)
     ]
     try:
         with open_connections(settings) as connections:

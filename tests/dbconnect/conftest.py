@@ -155,7 +155,7 @@ def run_pooler(place: Place, directory: Path, *, mode: str) -> Iterator[RunningP
     if binary is None:
         pytest.skip("PgBouncer is not installed: tests/install-debian-packages installs it as root")
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    account.own(directory)
+    account.chown(directory)
     port = free_ports(1)[0]
     aliases = (
         Alias("dashboard", place.pair.standby.port, DATABASE, pool_size=10),

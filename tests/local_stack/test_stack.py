@@ -16,14 +16,13 @@ import redis
 
 from dbconnect import Settings, load_settings
 from local_stack.account import server_account
-from local_stack.layout import Layout
+from local_stack.paths import StackPaths
 from local_stack.pgbouncer import find_pgbouncer
-from local_stack.plan import plan_ports, recorded_ports
-from local_stack.ports import is_free
-from local_stack.processes import family, kill_all, listens
+from local_stack.ports import is_free, plan_ports, recorded_ports
+from local_stack.processes import is_listening, kill_all, process_tree
 from local_stack.programs import STACK_MARK
 from local_stack.stack import StackOptions, down, up
-from local_stack.state import stack_state
+from local_stack.status import stack_status
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 from pipelines.migrate import migrate_all
@@ -49,7 +48,7 @@ _STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
 # Every program has to cope with what a path may hold.
 DATA_DIR = "Zoë's sales, 100%"
 
-NICENESS = {"postgres_primary": 2, "worker": 3}
+NICE_VALUES = {"postgres_primary": 2, "worker": 3}
 
 needs_pgbouncer = pytest.mark.skipif(not POOLERS, reason="PgBouncer is not installed (tests/install-debian-packages)")
 
@@ -57,24 +56,24 @@ needs_pgbouncer = pytest.mark.skipif(not POOLERS, reason="PgBouncer is not insta
 class Stack:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.said: list[str] = []
+        self.log: list[str] = []
 
     def up(self) -> None:
-        self.said.clear()
+        self.log.clear()
         options = StackOptions(
             self.data_dir,
             definitions_module="tests.local_stack.trivial_definitions",
             worker_processes=1,
-            niceness=NICENESS,
+            nice_values=NICE_VALUES,
         )
-        up(options, migrate=migrate_all, say=self.said.append)
+        up(options, migrate=migrate_all, log=self.log.append)
 
     @property
     def settings(self) -> Settings:
         return load_settings(data_dir=self.data_dir)
 
     def pids(self) -> dict[str, int | None]:
-        return {each.name: each.pid for each in stack_state(self.data_dir)}
+        return {each.name: each.pid for each in stack_status(self.data_dir)}
 
     def processes(self) -> list[psutil.Process]:
         found = []
@@ -117,7 +116,7 @@ def shared_stack(server_directory: Callable[[str], Path]) -> Iterator[Shared[Sta
             running.up()
             yield running
         finally:
-            down(running.data_dir, say=running.said.append)
+            down(running.data_dir, log=running.log.append)
             assert running.processes() == []
 
     with contextlib.closing(Shared(run)) as shared:
@@ -136,15 +135,15 @@ def _query(url: str, statement: str) -> object:
 
 
 def test_everything_runs(stack: Stack) -> None:
-    states = stack_state(stack.data_dir)
+    states = stack_status(stack.data_dir)
     assert [each.name for each in states] == PROGRAMS
     assert all(each.is_running and each.pid for each in states), states
 
 
 def test_programs_stand_back_for_others_as_they_are_told(stack: Stack) -> None:
     base = psutil.Process().nice()
-    found = {name: psutil.Process(pid).nice() - base for name, pid in stack.pids().items()}
-    assert found == {name: NICENESS.get(name, 0) for name in PROGRAMS}
+    nice = {name: psutil.Process(pid).nice() - base for name, pid in stack.pids().items()}
+    assert nice == {name: NICE_VALUES.get(name, 0) for name in PROGRAMS}
 
 
 def test_every_route_reaches_its_server_as_its_role(stack: Stack) -> None:
@@ -191,20 +190,20 @@ def test_a_run_goes_through_queue_broker_and_worker(stack: Stack) -> None:
 
 
 def test_secrets_stay_out_of_logs_and_process_lists(stack: Stack) -> None:
-    layout = Layout(stack.data_dir)
-    credentials = layout.credentials.read_text()
+    paths = StackPaths(stack.data_dir)
+    credentials = paths.credentials.read_text()
     passwords = [each for each in credentials.split('"') if len(each) == 32]
     assert len(passwords) == 8
-    for log in layout.logs.iterdir():
+    for log in paths.logs.iterdir():
         text = log.read_text(errors="replace")
         assert not any(password in text for password in passwords), log
     for process in stack.processes():
         command = " ".join(process.cmdline())
         assert not any(password in command for password in passwords), command
-    for private in (layout.credentials, layout.supervisor_config, stack.data_dir / "stack.env"):
+    for private in (paths.credentials, paths.supervisor_config, stack.data_dir / "stack.env"):
         assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert not any(password in text for text in stack.settings.masked().values() for password in passwords)
-    for userlist in layout.servers.glob("pgbouncer*/userlist.txt"):
+    for userlist in paths.servers.glob("pgbouncer*/userlist.txt"):
         assert not any(password in userlist.read_text() for password in passwords)
 
 
@@ -212,7 +211,7 @@ def test_up_again_leaves_everything_alone(stack: Stack) -> None:
     before = stack.pids()
     stack.up()
     assert stack.pids() == before
-    assert stack.said == []
+    assert stack.log == []
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -228,19 +227,19 @@ def test_a_killed_program_comes_back(stack: Stack, name: str) -> None:
 
 def _kill_and_suspend_the_next(stack: Stack, name: str, port: int | None) -> psutil.Process:
     """Kill a program, and suspend its next process before that listens."""
-    supervisor = psutil.Process(int(Layout(stack.data_dir).supervisor_pid.read_text()))
-    state = Supervisor(Layout(stack.data_dir)).state
+    supervisor = psutil.Process(int(StackPaths(stack.data_dir).supervisor_pid.read_text()))
+    state = Supervisor(StackPaths(stack.data_dir)).state
     for _ in range(20):
         wait_until(lambda: state(name) == "RUNNING", timeout_s=60, what=f"{name} to run")
         before = {each.pid for each in supervisor.children()}
-        members = family(psutil.Process(stack.pids()[name]))
+        members = process_tree(psutil.Process(stack.pids()[name]))
         members[0].kill()
         after: list[psutil.Process] = []
         while not after:
             after = [each for each in supervisor.children() if each.pid not in before]
         after[0].suspend()
         kill_all(members)  # or PostgreSQL's next server waits for them, and ends itself
-        if port is None or not listens(after[0].pid, port):
+        if port is None or not is_listening(after[0].pid, port):
             return after[0]
         after[0].resume()
     pytest.fail(f"{name} always listened at once")
@@ -249,25 +248,25 @@ def _kill_and_suspend_the_next(stack: Stack, name: str, port: int | None) -> psu
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_up_beside_a_restart_leaves_the_program_and_its_port_alone(stack: Stack, name: str, monkeypatch) -> None:
     """`up` sees a new process that does not listen yet, and then, asking whether the port is free, that it is taken."""
-    ports = recorded_ports(Layout(stack.data_dir).ports)
+    ports = recorded_ports(StackPaths(stack.data_dir).ports)
     port = ports.get(name)
     process = _kill_and_suspend_the_next(stack, name, port)
 
     def is_free_a_moment_later(asked: int) -> bool:
         if asked == port:
             process.resume()
-            wait_until(lambda: listens(process.pid, asked), timeout_s=120, what=f"{name} to listen")
+            wait_until(lambda: is_listening(process.pid, asked), timeout_s=120, what=f"{name} to listen")
         return is_free(asked)
 
-    for module in ("plan", "stack"):
+    for module in ("ports", "stack"):
         monkeypatch.setattr(f"local_stack.{module}.is_free", is_free_a_moment_later)
     if port is None:
         process.resume()
     stack.up()
-    assert recorded_ports(Layout(stack.data_dir).ports) == ports
+    assert recorded_ports(StackPaths(stack.data_dir).ports) == ports
     assert stack.pids()[name] == process.pid
-    assert stack.said == []
-    assert all(each.is_running for each in stack_state(stack.data_dir))
+    assert stack.log == []
+    assert all(each.is_running for each in stack_status(stack.data_dir))
 
 
 def test_runs_succeed_after_everything_was_killed_once(stack: Stack) -> None:
@@ -279,10 +278,10 @@ def test_a_killed_supervisor_takes_its_programs_along_and_up_recovers(stack: Sta
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS public.kept AS SELECT 42 AS n")
     redis.Redis.from_url(stack.settings.url("redis_url")).set("kept", "42")
-    pid = int(Layout(stack.data_dir).supervisor_pid.read_text())
+    pid = int(StackPaths(stack.data_dir).supervisor_pid.read_text())
     os.kill(pid, signal.SIGKILL)
     stack.up()
-    assert all(each.is_running for each in stack_state(stack.data_dir))
+    assert all(each.is_running for each in stack_status(stack.data_dir))
     assert _query(stack.settings.url("replica_direct_url"), "SELECT pg_is_in_recovery()") is True
     assert _query(stack.settings.url("admin_url"), "SELECT n FROM public.kept") == 42
     assert redis.Redis.from_url(stack.settings.url("redis_url")).get("kept") == b"42"
@@ -290,19 +289,19 @@ def test_a_killed_supervisor_takes_its_programs_along_and_up_recovers(stack: Sta
 
 def test_down_and_up_from_a_messy_state(stack: Stack) -> None:
     """A supervisor that hangs, then all that a reboot leaves: stale pid files, taken ports, drafts, a lost standby."""
-    layout = Layout(stack.data_dir)
+    paths = StackPaths(stack.data_dir)
     before = {name: stack.settings.url(name) for name in ("redis_url", "admin_url")}
-    os.kill(int(layout.supervisor_pid.read_text()), signal.SIGSTOP)
-    assert down(stack.data_dir, say=stack.said.append)
+    os.kill(int(paths.supervisor_pid.read_text()), signal.SIGSTOP)
+    assert down(stack.data_dir, log=stack.log.append)
     assert stack.processes() == []
-    assert {each.state for each in stack_state(stack.data_dir)} == {"STOPPED"}
-    assert not down(stack.data_dir, say=stack.said.append)
+    assert {each.state for each in stack_status(stack.data_dir)} == {"STOPPED"}
+    assert not down(stack.data_dir, log=stack.log.append)
 
-    (layout.servers / "postgres_primary" / "postmaster.pid").write_text(f"{os.getpid()}\n")
-    layout.supervisor_pid.write_text(f"{os.getpid()}\n")
-    layout.supervisor_socket.touch()
-    (layout.servers / ".postgres_standby.abcd").mkdir()
-    (layout.servers / "postgres_standby" / "standby.signal").unlink()
+    (paths.servers / "postgres_primary" / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    paths.supervisor_pid.write_text(f"{os.getpid()}\n")
+    paths.supervisor_socket.touch()
+    (paths.servers / ".postgres_standby.abcd").mkdir()
+    (paths.servers / "postgres_standby" / "standby.signal").unlink()
     with contextlib.ExitStack() as taken:
         for url in before.values():
             other = taken.enter_context(socket.socket())
@@ -313,11 +312,11 @@ def test_down_and_up_from_a_messy_state(stack: Stack) -> None:
     after = {name: stack.settings.url(name) for name in before}
     assert before["redis_url"] != after["redis_url"]
     assert before["admin_url"] != after["admin_url"]
-    assert all(each.is_running for each in stack_state(stack.data_dir))
-    assert any("set aside" in line for line in stack.said)
+    assert all(each.is_running for each in stack_status(stack.data_dir))
+    assert any("set aside" in line for line in stack.log)
     assert _query(stack.settings.url("replica_direct_url"), "SELECT pg_is_in_recovery()") is True
     assert stack.run_trivial() == "SUCCESS"
-    assert not (layout.servers / ".postgres_standby.abcd").exists()
+    assert not (paths.servers / ".postgres_standby.abcd").exists()
 
 
 @needs_pgbouncer
@@ -325,7 +324,7 @@ def test_ports_that_others_took_meanwhile_are_replaced(stack: Stack, monkeypatch
     """Somebody takes a port after it was chosen: `up` notices that it is not ours, and takes another."""
     before = stack.settings.url("dashboard_url")
     port = int(before.rpartition(":")[2].partition("/")[0])
-    Supervisor(Layout(stack.data_dir)).stop_program("pgbouncer_dashboard")
+    Supervisor(StackPaths(stack.data_dir)).stop_program("pgbouncer_dashboard")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
@@ -339,5 +338,5 @@ def test_ports_that_others_took_meanwhile_are_replaced(stack: Stack, monkeypatch
         monkeypatch.setattr("local_stack.stack.plan_ports", plan_and_lose)
         stack.up()
     assert stack.settings.url("dashboard_url") != before
-    assert any("another process listens" in line for line in stack.said)
+    assert any("another process listens" in line for line in stack.log)
     assert _query(stack.settings.url("dashboard_url"), "SELECT pg_is_in_recovery()") is True

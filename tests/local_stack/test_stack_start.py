@@ -21,11 +21,11 @@ from dbconnect import load_settings
 from local_stack.account import Account, server_account
 from local_stack.credentials import load_credentials
 from local_stack.errors import StackError
-from local_stack.layout import Layout
-from local_stack.plan import plan_ports
+from local_stack.paths import StackPaths
+from local_stack.ports import plan_ports
 from local_stack.programs import STACK_MARK, Program, render_config
 from local_stack.stack import StackOptions, down, up
-from local_stack.state import stack_state
+from local_stack.status import stack_status
 from local_stack.supervisor import Supervisor
 from tests.servers import Shared
 
@@ -46,11 +46,11 @@ def _python_of(account: Account) -> str:
 @pytest.fixture
 def data_dir(server_directory: Callable[[str], Path]) -> Iterator[Path]:
     directory = server_directory("salespulse-start")
-    server_account().own(directory)
+    server_account().chown(directory)
     try:
         yield directory / "data"
     finally:
-        down(directory / "data", say=lambda _: None)
+        down(directory / "data", log=lambda _: None)
 
 
 def test_an_ordinary_user_whose_first_start_was_killed(data_dir: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_ordinary_user_whose_first_start_was_killed(data_dir: Path) -> None:
     assert second.returncode == 0, second.stderr
     document = json.loads(second.stdout)
     assert "***" in document["settings"]["admin_url"]
-    states = {each.name: each for each in stack_state(data_dir)}
+    states = {each.name: each for each in stack_status(data_dir)}
     assert all(each.is_running for each in states.values()), states
     assert "webserver" not in states
     owners = {psutil.Process(each.pid).username() for each in states.values()}
@@ -91,7 +91,7 @@ def test_given_servers_are_used_and_not_started(data_dir: Path, monkeypatch) -> 
     monkeypatch.setenv("SALESPULSE_PRIMARY_URL", "postgresql://me:pw@127.0.0.1:1/shop")
     monkeypatch.setenv("SALESPULSE_DRAIN_SECONDS", "7")
     with pytest.raises(StackError, match="SALESPULSE_DAGSTER_URL"):
-        up(StackOptions(data_dir), say=lambda _: None)
+        up(StackOptions(data_dir), log=lambda _: None)
     monkeypatch.setenv("SALESPULSE_DAGSTER_URL", "postgresql://d:pw@127.0.0.1:1/dagster")
 
     class Seen(Exception):  # noqa: N818 - ends `up` before anything of Dagster starts
@@ -105,9 +105,9 @@ def test_given_servers_are_used_and_not_started(data_dir: Path, monkeypatch) -> 
 
     for _ in range(2):  # the second time, what the first one wrote is not mistaken for the user's wish, nor the reverse
         with pytest.raises(Seen):
-            up(StackOptions(data_dir), migrate=migrate, say=lambda _: None)
-        assert [each.name for each in stack_state(data_dir)] == ["code_server", "worker", "daemon", "webserver"]
-    assert 'SALESPULSE_DRAIN_SECONDS="7.0"' in Layout(data_dir).supervisor_config.read_text()
+            up(StackOptions(data_dir), migrate=migrate, log=lambda _: None)
+        assert [each.name for each in stack_status(data_dir)] == ["code_server", "worker", "daemon", "webserver"]
+    assert 'SALESPULSE_DRAIN_SECONDS="7.0"' in StackPaths(data_dir).supervisor_config.read_text()
     for variable in ("REDIS_URL", "PRIMARY_URL", "DAGSTER_URL", "DRAIN_SECONDS"):
         monkeypatch.delenv(f"SALESPULSE_{variable}")
     assert load_settings(data_dir=data_dir).url("primary_url") == "postgresql://me:pw@127.0.0.1:1/shop"
@@ -118,17 +118,17 @@ def test_a_closed_directory_puts_the_servers_elsewhere(tmp_path: Path) -> None:
     if not account.is_other:
         pytest.skip("only root hands servers to another account")
     tmp_path.chmod(0o700)
-    layout, said = Layout(tmp_path / "data"), []
+    paths, log = StackPaths(tmp_path / "data"), []
     try:
-        layout.prepare(account, said.append)
-        assert not layout.servers.is_relative_to(tmp_path)
-        assert account.can_reach(layout.servers)
-        assert stat.S_IMODE(layout.servers.stat().st_mode) == 0o700
-        assert str(layout.servers) in said[0]
-        layout.prepare(account, said.append)
-        assert len(said) == 1
+        paths.prepare(account, log.append)
+        assert not paths.servers.is_relative_to(tmp_path)
+        assert account.can_reach(paths.servers)
+        assert stat.S_IMODE(paths.servers.stat().st_mode) == 0o700
+        assert str(paths.servers) in log[0]
+        paths.prepare(account, log.append)
+        assert len(log) == 1
     finally:
-        shutil.rmtree(layout.servers)
+        shutil.rmtree(paths.servers)
 
 
 def test_a_stack_keeps_the_account_of_its_data(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_a_stack_keeps_the_account_of_its_data(tmp_path: Path) -> None:
 
 
 def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / ("long" * 30))
-    assert len(str(layout.supervisor_socket)) < 100
-    assert Layout(tmp_path / ("Long" * 30)).supervisor_socket != layout.supervisor_socket
+    paths = StackPaths(tmp_path / ("long" * 30))
+    assert len(str(paths.supervisor_socket)) < 100
+    assert StackPaths(tmp_path / ("Long" * 30)).supervisor_socket != paths.supervisor_socket
 
 
 def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path) -> None:
@@ -176,32 +176,32 @@ def test_ports_are_planned_for_programs_that_do_not_run(tmp_path: Path) -> None:
 
 
 def test_a_supervisor_that_does_not_answer_is_no_stopped_stack(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    layout.supervisor_config.write_text("[program:redis]\npriority=10\n")
+    paths = StackPaths(tmp_path)
+    paths.supervisor_config.write_text("[program:redis]\npriority=10\n")
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(layout.supervisor_socket))
+        silent.bind(str(paths.supervisor_socket))
         silent.listen()
         with pytest.raises(StackError, match="does not answer"):
-            Supervisor(layout).processes(timeout_s=0.05)
-    assert Supervisor(layout).processes() == {}
+            Supervisor(paths).processes(timeout_s=0.05)
+    assert Supervisor(paths).processes() == {}
 
 
 def test_values_that_the_supervisor_would_misread(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+    paths = StackPaths(tmp_path)
     program = Program("p", ["run", "100%", "two words"], 1, environment={"URL": "a%20b,c"})
-    text = render_config(layout, [program], environment={}, user=None)
+    text = render_config(paths, [program], environment={}, user=None)
     assert "100%%" in text
     assert "'two words'" in text
     assert 'URL="a%%20b,c"' in text
     assert STACK_MARK in text
     for value in ("a\"b'c", '"a', "a'", "a ;b", "a #b", "a\nb"):
         with pytest.raises(StackError, match="supervisord can't"):
-            render_config(layout, [program], environment={"OTHER": value}, user=None)
+            render_config(paths, [program], environment={"OTHER": value}, user=None)
 
 
 def test_down_without_a_stack_does_nothing(tmp_path: Path) -> None:
     assert down(tmp_path / "none") is False
-    assert stack_state(tmp_path / "none") == []
+    assert stack_status(tmp_path / "none") == []
     with contextlib.suppress(FileNotFoundError):
         assert not list((tmp_path / "none").iterdir())
 

@@ -23,16 +23,16 @@ from background_jobs.dagster_bridge.store import open_store
 from background_jobs.kinds import kind_named
 from background_jobs.store import Deadlines, Job, JobState
 from dbconnect import Settings, load_settings
-from local_stack.dagster_home import dagster_environment
-from local_stack.layout import Layout
+from local_stack.environment import dagster_environment
+from local_stack.paths import StackPaths
 from local_stack.programs import STACK_MARK
 from local_stack.stack import StackOptions, down, up
-from local_stack.state import stack_state
+from local_stack.status import stack_status
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 from pipelines.migrate import migrate_all
 from pipelines.source import install_source, load_mapping
-from salespulse.cli.stack import kept_commands
+from salespulse.cli.stack import supervised_commands
 from sample_app import install_application
 from sample_app.synthetic import generate
 
@@ -49,25 +49,25 @@ class Stack:
         self._open = contextlib.ExitStack()
 
     def up(self) -> None:
-        options = StackOptions(self.data_dir, with_ui=False, worker_processes=2, commands=kept_commands())
+        options = StackOptions(self.data_dir, with_ui=False, worker_processes=2, commands=supervised_commands())
         # A busy machine may take longer for a step than `up` waits; what runs is left alone, so it is asked again.
-        self.settings = up(options, migrate=self._prepare, say=lambda _: None).settings
+        self.settings = up(options, migrate=self._prepare, log=lambda _: None).settings
         self.store = open_store(self.settings)
         self._open.callback(self.store.close)
         environment = dagster_environment(
-            home=Layout(self.data_dir).dagster_home,
+            home=StackPaths(self.data_dir).dagster_home,
             storage_url=self.settings.url("dagster_url"),
             redis_url=self.settings.url("redis_url"),
         )
         for name, value in environment.items():
             os.environ[name] = value
         self.instance = self._open.enter_context(dg.DagsterInstance.get())
-        self.runs = Runs(self.instance, Layout(self.data_dir).workspace)
+        self.runs = Runs(self.instance, StackPaths(self.data_dir).workspace)
         self._open.callback(self.runs.close)
 
     def close(self) -> None:
         self._open.close()
-        down(self.data_dir, say=lambda _: None)
+        down(self.data_dir, log=lambda _: None)
 
     def _prepare(self, settings: Settings) -> None:
         """Before anything looks for changes: an application with sales."""
@@ -132,7 +132,7 @@ class Stack:
         wait_until(is_there, timeout_s=PATIENCE_S, what=f"the run of {job.id} to be {expected}")
 
     def pid(self, program: str) -> int:
-        (pid,) = [each.pid for each in stack_state(self.data_dir) if each.name == program]
+        (pid,) = [each.pid for each in stack_status(self.data_dir) if each.name == program]
         assert pid is not None, f"{program} does not run"
         return pid
 
@@ -151,15 +151,15 @@ class Stack:
                 process.send_signal(signal.SIGKILL)
 
     def stop_program(self, program: str) -> None:
-        Supervisor(Layout(self.data_dir)).stop_program(program)
+        Supervisor(StackPaths(self.data_dir)).stop_program(program)
 
     def start_program(self, program: str) -> None:
-        Supervisor(Layout(self.data_dir)).start_program(program)
+        Supervisor(StackPaths(self.data_dir)).start_program(program)
 
     def lose_redis(self) -> None:
         """Kill Redis and destroy its data before it comes back."""
         self.stop_program("redis")
-        for path in (Layout(self.data_dir).servers / "redis" / "appendonlydir").glob("*"):
+        for path in (StackPaths(self.data_dir).servers / "redis" / "appendonlydir").glob("*"):
             path.unlink()
         self.start_program("redis")
         client = redis.Redis.from_url(self.settings.url("redis_url"))
