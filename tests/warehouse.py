@@ -19,7 +19,6 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from local_stack.postgres import PostgresPair, PostgresServer
 from local_stack.waiting import wait_until
 from pipelines.migrate import MIGRATION_SETS, migrate
 from pipelines.refresh import Connections, RefreshOptions, RefreshResult, refresh
@@ -29,6 +28,7 @@ from sample_app import install_application
 from tests.naive import Rollup, differences, naive_rollups
 from tests.natural import natural_dimensions, natural_rollups, quarantined, source_dimensions
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair, PostgresServer
 
 Plain = psycopg.Connection[tuple[Any, ...]]
 

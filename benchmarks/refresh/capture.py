@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.refresh.environment import Environment, environment
 from benchmarks.report import Report, figure
-from local_stack.postgres import PostgresPair
 from sample_app.synthetic import generate
+from tests.servers.postgres import PostgresPair
 
 _TENANTS, _STORES, _PRODUCTS, _SEED = 200, 3, 200, 1
 _CLIENTS = 4

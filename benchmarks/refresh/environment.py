@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from local_stack.postgres import PostgresPair
 from local_stack.waiting import wait_until
 from pipelines.migrate import migrate
 from pipelines.refresh import Connections, RefreshOptions, connect_route
 from pipelines.source import install_source, load_mapping
 from sample_app import install_application
+from tests.servers.postgres import PostgresPair
 
 # Durable, as in production: nothing is won by losing sales in a crash. The sizes leave room for other work on the machine.
 SETTINGS: Mapping[str, str] = {

@@ -9,10 +9,10 @@ from typing import Any
 from benchmarks.refresh.dataset import Dataset
 from benchmarks.refresh.environment import Environment, environment
 from benchmarks.report import Figure, Report
-from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshOptions
 from sample_app import load_online_retail
 from sample_app.online_retail import DATA_FILE
+from tests.servers.postgres import PostgresPair
 
 _REAL_LINES = 541_909
 _LIMIT_MIB = 300

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from dbconnect import Settings
-from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshResult, refresh
 from sample_app.synthetic import generate
 from tests.dashboard_api.browsing import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard_api.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, answers, clone, discard
 
 LAST_DAY = date(2025, 6, 30)

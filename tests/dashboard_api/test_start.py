@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from dashboard_api.app import create_app
 from dashboard_api.errors import NotConfiguredError
 from dbconnect import Settings
-from local_stack.postgres import PostgresPair
 from local_stack.waiting import wait_until
 from pipelines.refresh import refresh
 from pipelines.source import SourceMapping
@@ -22,6 +21,7 @@ from tests.dashboard_api.conftest import Shop
 from tests.dashboard_api.running import answers, environment, free_port, run
 from tests.dashboard_api.serving import SECRET, beating, dashboard_settings, serve, token_for
 from tests.servers import Database
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, install_application, one, prepare_database, set_up_roles
 
 

@@ -20,10 +20,10 @@ from local_stack.account import server_account
 from local_stack.credentials import Credentials, load_credentials
 from local_stack.pgbouncer import Alias, Pooler, configure_pgbouncer, find_pgbouncer
 from local_stack.ports import LOOPBACK, free_ports, is_free
-from local_stack.postgres import PostgresPair, PostgresServer
 from local_stack.postgres_cluster import server_url
 from local_stack.waiting import wait_until
 from pipelines.migrate import MIGRATION_SETS, migrate
+from tests.servers.postgres import PostgresPair, PostgresServer
 
 DATABASE = "shop"
 DASHBOARD = "salespulse_dashboard"

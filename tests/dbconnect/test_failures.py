@@ -15,9 +15,9 @@ import pytest
 
 from dbconnect import NoFreshServerError, Read, ReadRouter
 from dbconnect.replica_guard import GuardLimits
-from local_stack.postgres import PostgresServer
 from tests.dbconnect.conftest import DASHBOARD, Heart, Place
 from tests.dbconnect.truth import Findings, Truth
+from tests.servers.postgres import PostgresServer
 
 BOUND_S = 0.8
 LIMITS = GuardLimits(max_staleness_s=BOUND_S, check_valid_s=0.8)

@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local_stack.postgres import PostgresPair
 from pipelines.source import load_mapping
 from tests.docs.pages import Reader, read_page, shell_lines, titled_blocks
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation
 
 PAGE = read_page("docs/howto/adopt-an-application.md")

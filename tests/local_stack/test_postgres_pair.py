@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from local_stack.account import server_account
-from local_stack.postgres import PostgresPair, PostgresServer
 from local_stack.postgres_binaries import cache_directory, find_binaries, initialised_template
 from local_stack.postgres_cluster import SYNC_METHOD
 from local_stack.waiting import wait_until
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair, PostgresServer
 
 
 def _rows(url: str) -> list[int]:
@@ -164,7 +164,7 @@ def test_programs_out_of_reach_are_copied(server_directory: Callable[[str], Path
 def test_servers_end_with_the_process_that_started_them(server_directory: Callable[[str], Path]) -> None:
     script = (
         "import sys, os, pathlib\n"
-        "from local_stack.postgres import PostgresPair\n"
+        "from tests.servers.postgres import PostgresPair\n"
         "pair = PostgresPair.create(pathlib.Path(sys.argv[1]))\n"
         "print(pair.primary.port, pair.standby.port, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"

@@ -115,7 +115,7 @@ def test_given_servers_are_used_and_not_started(data_dir: Path, monkeypatch) -> 
 
 def test_a_closed_directory_puts_the_servers_elsewhere(tmp_path: Path) -> None:
     account = server_account()
-    if not account.is_other:
+    if not account.is_other_user:
         pytest.skip("only root hands servers to another account")
     tmp_path.chmod(0o700)
     paths, log = StackPaths(tmp_path / "data"), []

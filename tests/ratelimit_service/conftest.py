@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from ratelimit_service import Limiter, Options, Policy, PolicySet
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import redis.asyncio
 from redis.crc import key_slot
 
 from ratelimit_service import AsyncLimiter, Limiter, Policy, PolicySet
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.conftest import PATIENT
+from tests.servers import redis_servers
 
 POLICIES = PolicySet([Policy.parse("user", "10/day per user")])
 

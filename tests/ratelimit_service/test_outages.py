@@ -11,9 +11,9 @@ import redis
 import redis.asyncio
 
 from ratelimit_service import AsyncLimiter, Limiter, Options, Policy, PolicySet, RateLimitedError
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.conftest import PATIENT
 from tests.ratelimit_service.recovery import Clock
+from tests.servers import redis_servers
 
 POLICIES = PolicySet(
     [

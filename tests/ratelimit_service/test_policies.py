@@ -23,7 +23,7 @@ from ratelimit_service import (
     parse_policies,
     publish_policies,
 )
-from tests.ratelimit_service.redis_servers import until
+from tests.servers.redis_servers import until
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.sentinel import Sentinel
 
 from ratelimit_service import AsyncLimiter, CheckRequest, Decision, Limiter, Options, Policy, PolicyError, PolicySet
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.conftest import PATIENT
 from tests.ratelimit_service.recovery import Clock
+from tests.servers import redis_servers
 
 POLICIES = PolicySet(
     [

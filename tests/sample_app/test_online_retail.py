@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from dbsql import sql_root
-from local_stack.postgres import PostgresPair
 from sample_app import InvoiceFileError, LoadError, install_application, load_online_retail
 from sample_app.identifiers import uuid5_maker
 from sample_app.online_retail import DATA_FILE
 from sample_app.product_groups import CHARGES, GROUPS, OTHER, product_group
 from tests.naive import naive_rollup
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

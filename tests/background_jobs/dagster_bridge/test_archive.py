@@ -11,7 +11,7 @@ from background_jobs.dagster_bridge.archive import Archiver, archived_jobs, prun
 from background_jobs.store import Caps, FailureCode, Job, JobState, JobStore, Submission
 from dbconnect.routes import Connection
 from dbsql import query
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 from tests.warehouse import Installation, one
 
 

@@ -25,8 +25,7 @@ from background_jobs.dagster_bridge.stopper import ASK_AFTER_S, Stopper
 from background_jobs.store import Caps, Claim, FailureCode, Job, JobState, JobStore, Submission
 from dbconnect.routes import Connection, connect_route
 from pipelines.definitions import defs
-from tests.ratelimit_service import redis_servers
-from tests.servers import Database
+from tests.servers import Database, redis_servers
 
 
 class Clock:

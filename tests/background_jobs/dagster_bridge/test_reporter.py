@@ -9,7 +9,7 @@ import redis
 from background_jobs.dagster_bridge.reporter import JobRun, Reporter
 from background_jobs.store import Caps, Deadlines, Job, JobState, JobStore, JobStoreOptions, Submission
 from local_stack.waiting import wait_until
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 
 PATIENCE_S = 60.0
 

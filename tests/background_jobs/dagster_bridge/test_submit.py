@@ -13,7 +13,7 @@ from background_jobs.kinds import kind_named
 from background_jobs.store import Caps, JobStore
 from dbconnect import load_settings
 from pipelines.schedules import refresh_schedule
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from background_jobs.store import AsyncJobStore, JobStore, JobStoreOptions, JobStoreUnavailableError
 from tests.background_jobs.store.conftest import PATIENT, running, states, submission
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 
 HASTY = JobStoreOptions(timeout_s=0.3)
 # A busy machine may need long to come back to a thread; a call that hangs would need for ever.

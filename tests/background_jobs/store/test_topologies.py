@@ -8,7 +8,7 @@ import redis.asyncio
 
 from background_jobs.store import AsyncJobStore, JobStore, JobStoreUnavailableError
 from tests.background_jobs.store.conftest import PATIENT, running, states, submission
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from dbconnect import Settings
-from local_stack.postgres import PostgresPair
 from tests.dashboard_api.browsing import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard_api.jobs.worker import Worker
 from tests.dashboard_api.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
-from tests.ratelimit_service import redis_servers
+from tests.servers import redis_servers
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard
 
 UNTHROTTLED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'

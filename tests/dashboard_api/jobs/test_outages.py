@@ -14,7 +14,7 @@ from tests.dashboard_api.jobs.conftest import MakeSettings
 from tests.dashboard_api.jobs.streams import opened
 from tests.dashboard_api.jobs.worker import Worker
 from tests.dashboard_api.serving import Api, serve, token_for
-from tests.ratelimit_service.redis_servers import Server
+from tests.servers.redis_servers import Server
 
 # A little more than the store's own patience: what a caller waits at most.
 SOON_S = 5.0

@@ -9,12 +9,12 @@ import dagster as dg
 import psycopg
 import pytest
 
-from local_stack.postgres import PostgresPair
 from pipelines.definitions import defs
 from pipelines.refresh import refresh
 from pipelines.resources import Primary, Replica, Warehouse
 from sample_app.synthetic import generate
 from tests.servers import fresh_database
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard
 
 LAST_DAY = date(2026, 3, 31)

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from dbsql import sql_root
-from local_stack.postgres import PostgresPair, PostgresServer
 from pipelines.migrate import MIGRATION_SETS, migrate
+from tests.servers.postgres import PostgresPair, PostgresServer
 
 FILE = sql_root() / "schema.sql"
 _HEADING = "-- The schema that the migrations give, for reading. Written by tools/dump-schema: change the migrations, not this.\n\n"

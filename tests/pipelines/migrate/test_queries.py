@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from dbsql import load_statements, sql_root
-from local_stack.postgres import PostgresPair
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Plain, Template, clone, discard
 
 # Statements on the tables of Dagster's own storage are tested where those exist.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.postgres import PostgresPair
 from pipelines.migrate import MIGRATION_SETS, migrate
 from pipelines.refresh import refresh
 from pipelines.source import install_source, load_mapping
@@ -14,6 +13,7 @@ from tests.natural import natural_rollups
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, add_orphan_line, return_half, seed, sell
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, grant_application, install_truth
 
 SHOP = Path(__file__).parents[1] / "source" / "shop"

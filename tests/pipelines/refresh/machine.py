@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from psycopg import sql
 
 from dbconnect import SalespulseError
-from local_stack.postgres import PostgresPair
 from pipelines.refresh import enqueue_range, refresh
 from pipelines.refresh.connections import Connection, Connections
 from pipelines.verification import VerificationReport, verify
 from tests.naive import Rollup
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import OFTEN, SELDOM, World, seed, sell
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard, install_truth, one
 
 SMALL = st.integers(0, 11)

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshResult, refresh
 from pipelines.verification import verify
 from sample_app import LoadCounts, load_online_retail
 from sample_app.online_retail import DATA_FILE
 from tests.naive import differences, naive_rollup
 from tests.natural import natural_rollup
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard
 
 Loaded = tuple[Installation, LoadCounts, RefreshResult]

@@ -9,7 +9,6 @@ import pytest
 from dbconnect import load_settings
 from dbconnect.errors import UnavailableError
 from dbsql import query
-from local_stack.postgres import PostgresPair, PostgresServer
 from pipelines.migrate import migrate
 from pipelines.refresh import (
     Connections,
@@ -27,6 +26,7 @@ from pipelines.verification import verify
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, return_half, seed, sell
 from tests.servers import Database, fresh_database
+from tests.servers.postgres import PostgresPair, PostgresServer
 from tests.warehouse import Installation, make_retail_template, one, set_up_roles
 
 Refreshed = Callable[..., RefreshResult]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from local_stack.postgres import PostgresPair
 from pipelines.refresh import RefreshResult, refresh
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, return_half, seed, sell
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard, install_truth
 
 

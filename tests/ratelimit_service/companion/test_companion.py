@@ -13,9 +13,9 @@ import pytest
 from ratelimit_service import Limit, Options, PolicyFileError, UsageError, publish_policies
 from ratelimit_service.companion import CompanionSettings, create_app
 from ratelimit_service.companion.settings import hash_key, new_key
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.conftest import PATIENT
 from tests.ratelimit_service.http.conftest import serving
+from tests.servers import redis_servers
 
 ROOT = Path(__file__).parents[3]
 KEY, HASH = new_key()

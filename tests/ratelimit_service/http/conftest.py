@@ -10,7 +10,6 @@ import redis.asyncio
 import uvicorn
 
 from ratelimit_service import AsyncLimiter, Options, Policy, PolicySet
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.conftest import (  # noqa: F401 - fixtures are found by their names here
     PATIENT,
     client,
@@ -20,6 +19,7 @@ from tests.ratelimit_service.conftest import (  # noqa: F401 - fixtures are foun
     redis_session,
     server,
 )
+from tests.servers import redis_servers
 
 
 @pytest.fixture

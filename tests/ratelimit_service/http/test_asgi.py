@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from ratelimit_service import AsyncLimiter, Options, Policy, PolicySet, UsageError
 from ratelimit_service.http import ClientAddress, RateLimitMiddleware, Rule
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.http.conftest import browser, serving
+from tests.servers import redis_servers
 
 ROOT = Path(__file__).parents[3]
 

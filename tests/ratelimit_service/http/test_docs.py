@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 
 from ratelimit_service.companion import CompanionSettings, create_app
 from ratelimit_service.companion.settings import new_key
-from tests.ratelimit_service import redis_servers
 from tests.ratelimit_service.http.conftest import browser, serving
 from tests.ratelimit_service.http.test_wsgi import call
+from tests.servers import redis_servers
 
 DOCS = Path(__file__).parents[3] / "docs"
 MIDDLEWARE = (DOCS / "ratelimit-middleware.md").read_text(encoding="utf-8")

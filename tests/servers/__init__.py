@@ -1,7 +1,7 @@
-"""Pytest plugin: a real PostgreSQL primary and streaming standby for the tests.
+"""Pytest plugin: servers that only tests and benchmarks run on. `postgres` and `redis_servers` start them.
 
-Put `pytest_plugins = ["tests.servers"]` in the root `conftest.py`. The pair is started on first use, once per test
-process: one per xdist worker, since tests pause and kill their standby.
+The pair of `postgres_pair` is started on first use, once per test process: one per xdist worker, since tests pause and
+kill their standby.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from local_stack.postgres import PostgresPair
+from tests.servers.postgres import PostgresPair
 
 _numbers = itertools.count(1)
 

@@ -1,8 +1,6 @@
-"""PostgreSQL servers as children of this process: what tests and benchmarks run on.
+"""PostgreSQL servers as children of this process, for tests and benchmarks, on the clusters of `local_stack`."""
 
-The local stack runs the same clusters under its supervisor instead (`local_stack.stack`).
-"""
-
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,13 +15,22 @@ from psycopg import sql
 from local_stack.errors import StackError
 from local_stack.ports import free_ports
 from local_stack.postgres_binaries import Binaries, find_binaries
-from local_stack.postgres_cluster import STANDBY_SLOT, UNSAFE_SETTINGS, Cluster, Passwords
-from local_stack.processes import kill_all, process_tree
+from local_stack.postgres_cluster import STANDBY_SLOT, Cluster, Passwords
+from local_stack.processes import kill_all, process_tree, signalled_with_parent
 from local_stack.waiting import wait_until
+
+# For tests and throw-away clusters: the data survive a crash of the server, not of the operating system.
+UNSAFE_SETTINGS: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "30min",
+}
 
 
 class PostgresServer:
-    """One running or stopped server. It ends with the process that started it, however that ends (on Linux)."""
+    """One server, running or not. On Linux it ends with the process that started it, even if that is killed."""
 
     def __init__(self, cluster: Cluster, *, log: Path, primary: "PostgresServer | None" = None, slot: str = "") -> None:
         self.cluster = cluster
@@ -38,18 +45,18 @@ class PostgresServer:
         return self.cluster.port
 
     def url(self, database: str = "postgres", *, user: str = "postgres", password: str | None = None) -> str:
-        """A libpq URL; as the superuser unless a role and its password are given."""
+        """Return a libpq URL, of the superuser unless a role and its password are given."""
         return self.cluster.url(database, user=user, password=password)
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
-        """A new autocommit connection as the superuser."""
+        """Return a new autocommit connection as the superuser."""
         return psycopg.connect(self.url(database), autocommit=True, connect_timeout=5)
 
     def start(self, *, wait: bool = True, settings: Mapping[str, str] | None = None) -> None:
-        """Start the server, with `settings` laid over its own from now on.
+        """Start the server; from now on `settings` override its own.
 
         Raises:
-            StackError: it ended at once or is not ready within a minute; the message holds the log's end.
+            StackError: it ended at once, or is not ready within a minute; the message ends with its log.
         """
         self.cluster = replace(self.cluster, settings={**self.cluster.settings, **(settings or {})})
         self.cluster.clear_stale_pid_file()
@@ -57,7 +64,7 @@ class PostgresServer:
         self.cluster.configure(primary=primary, slot=self.slot)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_tied_to_parent(), *self.cluster.command()],
+                [*signalled_with_parent("QUIT"), *self.cluster.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -68,7 +75,7 @@ class PostgresServer:
             self.wait_until_ready()
 
     def wait_until_ready(self, *, timeout_s: float = 60) -> None:
-        """Return when the server accepts queries."""
+        """Return when the server answers queries."""
         wait_until(self._answers, timeout_s=timeout_s, what=lambda: f"PostgreSQL to answer: {self._log_end()}")
 
     def is_running(self) -> bool:
@@ -98,18 +105,18 @@ class PostgresServer:
         self.start(settings=settings)
 
     def promote(self) -> None:
-        """Make a standby a primary of its own, on a new timeline; returns when it accepts writes."""
+        """Promote a standby to a primary on a new timeline; return when it accepts writes."""
         with self.connect() as connection:
             connection.execute("SELECT pg_promote(true, 60)")
         self._primary = None
 
     def follow(self, primary: "PostgresServer") -> None:
-        """Start a stopped standby anew behind another primary, which must have its slot."""
+        """Start a stopped standby behind another primary, which must have its slot."""
         self._primary = primary
         self.start()
 
     def pause_replay(self) -> None:
-        """Stop applying WAL on a standby; it goes on receiving. Returns when the pause is in force."""
+        """Stop applying WAL on a standby, which still receives it; return when the pause is in force."""
         with self.connect() as connection:
             connection.execute("SELECT pg_wal_replay_pause()")
             wait_until(
@@ -156,19 +163,19 @@ class PostgresPair:
     def create(
         cls, directory: Path, *, settings: Mapping[str, str] | None = None, binaries: Binaries | None = None
     ) -> "PostgresPair":
-        """Make and start a pair in an existing directory that the servers' account can enter.
+        """Create and start a pair in an existing directory that the servers' account can enter.
 
         Args:
-            directory: given to the servers' account.
-            settings: laid over `BASE_SETTINGS`; `UNSAFE_SETTINGS` (no fsync) unless given.
-            binaries: found when not given.
+            directory: becomes the account's own.
+            settings: override `BASE_SETTINGS`; `UNSAFE_SETTINGS` (no fsync) by default.
+            binaries: the wheel's by default.
         """
         binaries = binaries or find_binaries()
         binaries.account.chown(directory)
         if not binaries.account.can_reach(directory):
             raise StackError(f"the account {binaries.account.name} can't enter {directory}: choose another directory")
         chosen = dict(UNSAFE_SETTINGS if settings is None else settings)
-        passwords = Passwords.generate()
+        passwords = Passwords(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
         ports = free_ports(2)
         clusters = [
             Cluster(binaries, directory / name, port, passwords, chosen)
@@ -232,7 +239,7 @@ class PostgresPair:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def stop(self) -> None:
-        """End every server at once, without a clean shutdown, and delete the data."""
+        """Kill every server, and delete the data."""
         for server in (*self.standbys, self.primary):
             server.drop_data()
 
@@ -240,9 +247,3 @@ class PostgresPair:
 def _value(connection: psycopg.Connection, query: str, *parameters: object) -> object:
     row = connection.execute(query.encode(), parameters).fetchone()
     return None if row is None else row[0]
-
-
-def _tied_to_parent() -> list[str]:
-    # A test run that is killed -9 can't clean up after itself: the kernel then ends the server.
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "QUIT", "--"] if setpriv else []
