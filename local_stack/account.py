@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from local_stack.errors import StackError
 
 _CANDIDATES = ("postgres", "nobody")
@@ -100,7 +102,7 @@ def server_account(*, data: Path | None = None) -> Account:
         StackError: we are root, and there is no such account.
     """
     if os.geteuid() != 0:
-        return Account(name=_own_name())
+        return Account(name=psutil.Process().username())
     if data is not None and data.exists() and data.stat().st_uid != 0:
         owner = pwd.getpwuid(data.stat().st_uid)
         return Account(name=owner.pw_name, uid=owner.pw_uid, gid=owner.pw_gid)
@@ -114,10 +116,3 @@ def server_account(*, data: Path | None = None) -> Account:
         f"PostgreSQL can't run as root, and none of the accounts {', '.join(_CANDIDATES)} exists: "
         "run as an ordinary user, or set SALESPULSE_ADMIN_URL and its companions"
     )
-
-
-def _own_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container may run as a number without a name
-        return str(os.geteuid())

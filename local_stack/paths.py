@@ -7,7 +7,6 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from local_stack.account import Account
@@ -20,68 +19,42 @@ _FALLBACK_PARENT = Path("/var/lib")
 _MAX_SOCKET_PATH_BYTES = 90
 
 
-@dataclass(frozen=True)
 class StackPaths:
-    """Paths of one stack. `root`, the data directory, is absolute."""
+    """Paths of one stack.
 
-    root: Path
+    Attributes:
+        root: the data directory, absolute.
+        logs: one log file per program, rotated by the supervisor.
+        dagster_home: Dagster's instance directory.
+        workspace: Dagster's workspace file, which names the code server.
+        supervisor_config: the supervisor's configuration, private because it holds secrets.
+        supervisor_pid: the supervisor's pid file.
+        supervisor_socket: its unix socket, in a private temporary directory where the path here would be too long.
+        credentials: generated passwords, private.
+        ports: the port of each program at the last start.
+        lock: the lock file held while the stack is started or stopped.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.logs = root / "logs"
+        self.dagster_home = root / "dagster"
+        self.workspace = self.dagster_home / "workspace.yaml"
+        self.supervisor_config = root / "supervisord.conf"
+        self.supervisor_pid = root / "supervisord.pid"
+        self.credentials = root / "credentials.json"
+        self.ports = root / "ports.json"
+        self.lock = root / "stack.lock"
+        self._digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+        self.supervisor_socket = root / "supervisord.sock"
+        if len(os.fsencode(self.supervisor_socket)) > _MAX_SOCKET_PATH_BYTES:
+            directory = Path(tempfile.gettempdir()) / f"salespulse-{os.geteuid()}-{self._digest}"
+            self.supervisor_socket = directory / "supervisord.sock"
 
     @property
     def servers(self) -> Path:
         """Data of PostgreSQL and Redis, configuration of PgBouncer; owned by the servers' account, maybe behind a link."""
         return (self.root / "servers").resolve()
-
-    @property
-    def logs(self) -> Path:
-        """One log file per program, rotated by the supervisor."""
-        return self.root / "logs"
-
-    @property
-    def dagster_home(self) -> Path:
-        """Dagster's instance directory."""
-        return self.root / "dagster"
-
-    @property
-    def workspace(self) -> Path:
-        """Dagster's workspace file, which names the code server."""
-        return self.dagster_home / "workspace.yaml"
-
-    @property
-    def supervisor_config(self) -> Path:
-        """The supervisor's configuration, private: it holds secrets."""
-        return self.root / "supervisord.conf"
-
-    @property
-    def supervisor_pid(self) -> Path:
-        """The supervisor's pid file."""
-        return self.root / "supervisord.pid"
-
-    @property
-    def supervisor_socket(self) -> Path:
-        """The supervisor's unix socket; in a private temporary directory where the path here would be too long."""
-        path = self.root / "supervisord.sock"
-        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
-            return path
-        return Path(tempfile.gettempdir()) / f"salespulse-{os.geteuid()}-{self._digest}" / "supervisord.sock"
-
-    @property
-    def credentials(self) -> Path:
-        """Generated passwords, private."""
-        return self.root / "credentials.json"
-
-    @property
-    def ports(self) -> Path:
-        """The port of each program at the last start."""
-        return self.root / "ports.json"
-
-    @property
-    def lock(self) -> Path:
-        """The lock file held while the stack is started or stopped."""
-        return self.root / "stack.lock"
-
-    @property
-    def _digest(self) -> str:
-        return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
 
     def prepare(self, account: Account, log: Callable[[str], object]) -> None:
         """Make the directories; the servers' data go elsewhere if their account can't enter the data directory.

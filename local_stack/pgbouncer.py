@@ -5,12 +5,13 @@ and Dagster wait for a server that restarts. Pipelines can't slow down the dashb
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from local_stack.account import Account
 from local_stack.credentials import Credentials
+from local_stack.databases import APPLICATION_DATABASE, DAGSTER_DATABASE
 from local_stack.paths import write_private
 from local_stack.ports import LOOPBACK
 
@@ -70,9 +71,7 @@ def find_pgbouncer(account: Account) -> Path | None:
     return Path(path) if path and account.can_reach(Path(path)) else None
 
 
-def plan_poolers(
-    *, ports: Mapping[str, int], application_database: str, dagster_database: str
-) -> tuple[Pooler, Pooler]:
+def plan_poolers(ports: Mapping[str, int]) -> tuple[Pooler, Pooler]:
     """Return the two poolers and their routes.
 
     The pools sum to 60 on the primary and 35 on the standby. With direct sessions and replication this is under 80 % of
@@ -84,8 +83,8 @@ def plan_poolers(
         port=ports["pgbouncer_dashboard"],
         query_wait_timeout_s=2,
         aliases=(
-            Alias("dashboard", standby, application_database, pool_size=20),
-            Alias("dashboard_fallback", primary, application_database, pool_size=5),
+            Alias("dashboard", standby, APPLICATION_DATABASE, pool_size=20),
+            Alias("dashboard_fallback", primary, APPLICATION_DATABASE, pool_size=5),
         ),
     )
     pipelines = Pooler(
@@ -93,11 +92,11 @@ def plan_poolers(
         port=ports["pgbouncer_pipeline"],
         query_wait_timeout_s=30,
         aliases=(
-            Alias("pipeline_read", standby, application_database, pool_size=15),
-            Alias("pipeline_write", primary, application_database, pool_size=20),
-            Alias("dagster", primary, dagster_database, pool_size=25),
+            Alias("pipeline_read", standby, APPLICATION_DATABASE, pool_size=15),
+            Alias("pipeline_write", primary, APPLICATION_DATABASE, pool_size=20),
+            Alias("dagster", primary, DAGSTER_DATABASE, pool_size=25),
             # Dagster's webserver does SET statement_timeout, which in transaction mode stays with the server session.
-            Alias("dagster_ui", primary, dagster_database, pool_size=10),
+            Alias("dagster_ui", primary, DAGSTER_DATABASE, pool_size=10),
         ),
     )
     return dashboards, pipelines
@@ -109,8 +108,12 @@ def configure_pgbouncer(directory: Path, pooler: Pooler, credentials: Credential
     account.chown(directory)
     users = "".join(f'"{role}" "{credentials.verifier(role)}"\n' for role in sorted(credentials.roles))
     write_private(directory / "userlist.txt", users, owner=account)
+    databases = "".join(
+        f"{alias.name} = host={LOOPBACK} port={alias.port} dbname={alias.database} pool_size={alias.pool_size}\n"
+        for alias in pooler.aliases
+    )
     text = _CONFIG.format(
-        databases=_database_lines(pooler.aliases),
+        databases=databases,
         host=LOOPBACK,
         port=pooler.port,
         directory=directory,
@@ -120,10 +123,3 @@ def configure_pgbouncer(directory: Path, pooler: Pooler, credentials: Credential
     path = directory / "pgbouncer.ini"
     write_private(path, text, owner=account)
     return path
-
-
-def _database_lines(aliases: Iterable[Alias]) -> str:
-    return "".join(
-        f"{alias.name} = host={LOOPBACK} port={alias.port} dbname={alias.database} pool_size={alias.pool_size}\n"
-        for alias in aliases
-    )

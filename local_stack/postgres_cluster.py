@@ -68,15 +68,6 @@ BASE_SETTINGS: Mapping[str, str] = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
-# For tests and throw-away clusters: the data survive a crash of the server, not of the operating system.
-UNSAFE_SETTINGS: Mapping[str, str] = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "64MB",
-    "max_wal_size": "2GB",
-    "checkpoint_timeout": "30min",
-}
-
 
 @dataclass(frozen=True)
 class Passwords:
@@ -84,11 +75,6 @@ class Passwords:
 
     superuser: str = field(repr=False)
     replication: str = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> "Passwords":
-        """Return new random passwords."""
-        return cls(superuser=secrets.token_urlsafe(24), replication=secrets.token_urlsafe(24))
 
 
 def server_url(port: int, database: str, user: str, password: str) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from local_stack.postgres_cluster import create_clusters, repair_standby
 from local_stack.processes import is_listening
 from local_stack.programs import Program, render_config
 from local_stack.stack_plan import (
+    StackOptions,
     StackPlan,
     base_environment,
     command_programs,
@@ -28,29 +29,10 @@ from local_stack.stack_plan import (
 from local_stack.supervisor import ACTIVE_STATES, Supervisor
 from local_stack.waiting import wait_until
 
+__all__ = ["StackOptions", "StackReport", "down", "up"]
+
 # Several stacks that start at the same moment prefer the same ports.
 _PORT_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class StackOptions:
-    """What to start, and where.
-
-    Attributes:
-        data_dir: the data directory.
-        with_ui: whether to start the dashboard and Dagster's webserver.
-        definitions_module: of the Dagster definitions.
-        worker_processes: the number of runs that execute at a time.
-        nice_values: added to the nice value of programs, by name.
-        commands: further commands of `salespulse` to supervise: arguments by name.
-    """
-
-    data_dir: Path
-    with_ui: bool = True
-    definitions_module: str = "pipelines.definitions"
-    worker_processes: int = 3
-    nice_values: Mapping[str, int] = field(default_factory=dict)
-    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +112,7 @@ class _StackStartup:
             replace(program, nice=self._options.nice_values.get(program.name, 0))
             for program in (
                 *server_programs(plan),
-                *command_programs(self._options.commands, plan),
+                *command_programs(plan),
                 *dashboard_programs(plan),
                 *dagster_programs(plan),
             )
@@ -155,10 +137,8 @@ class _StackStartup:
             self._paths,
             self._account,
             load_credentials(self._paths.credentials),
-            ports=self._plan_ports(),
-            with_ui=self._options.with_ui,
-            definitions_module=self._options.definitions_module,
-            worker_processes=self._options.worker_processes,
+            self._plan_ports(),
+            self._options,
         )
         if plan.clusters and not plan.poolers and not self._supervisor.is_running():
             self._log("PgBouncer is not installed: only each process's own pool limits connections")

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +41,27 @@ _INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PYTHONPATH", "TMPDIR", "TZ",
 
 
 @dataclass(frozen=True)
+class StackOptions:
+    """What to start, and where.
+
+    Attributes:
+        data_dir: the data directory.
+        with_ui: whether to start the dashboard and Dagster's webserver.
+        definitions_module: of the Dagster definitions.
+        worker_processes: the number of runs that execute at a time.
+        nice_values: added to the nice value of programs, by name.
+        commands: further commands of `salespulse` to supervise: arguments by name.
+    """
+
+    data_dir: Path
+    with_ui: bool = True
+    definitions_module: str = "pipelines.definitions"
+    worker_processes: int = 3
+    nice_values: Mapping[str, int] = field(default_factory=dict)
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StackPlan:
     """What the programs are made of; `clusters` and `redis` are None when the user's own servers are used."""
 
@@ -54,20 +75,15 @@ class StackPlan:
     poolers: Sequence[tuple[Path, Path, Pooler]]  # binary, configuration, what it is
     # An alias of its own: the webserver does SET statement_timeout, which would stay with a pooled session.
     webserver_storage_url: str
-    definitions_module: str
-    worker_processes: int
-    with_ui: bool
+    options: StackOptions
 
 
 def configure_servers(
     paths: StackPaths,
     account: Account,
     credentials: Credentials,
-    *,
     ports: Mapping[str, int],
-    with_ui: bool,
-    definitions_module: str,
-    worker_processes: int,
+    options: StackOptions,
 ) -> StackPlan:
     """Decide which servers the stack runs itself, and write their configuration, `stack.env` and Dagster's home.
 
@@ -75,7 +91,8 @@ def configure_servers(
         StackError: a program is not installed, or Dagster's database is missing beside a PostgreSQL of the user's.
     """
     explicit = explicit_settings(paths, credentials)
-    clusters, pgbouncer, own_redis_url, redis = None, None, None, None
+    entries: dict[str, str] = {"dagster_home": str(paths.dagster_home)}
+    clusters, pgbouncer, redis = None, None, None
     if explicit.admin_url is None and explicit.primary_url is None:
         passwords = Passwords(credentials.superuser, credentials.replication)
         binaries = find_binaries(account)
@@ -84,33 +101,32 @@ def configure_servers(
             Cluster(binaries, paths.servers / "postgres_standby", ports["postgres_standby"], passwords),
         )
         pgbouncer = find_pgbouncer(account)
+        entries |= _postgres_urls(ports, credentials, pooled=pgbouncer is not None)
     elif explicit.dagster_url is None:
         raise StackError(
             "SALESPULSE_DAGSTER_URL is not set, but PostgreSQL is given by URL: create a database for Dagster there, "
             "with a role that owns it, and set SALESPULSE_DAGSTER_URL"
         )
     if explicit.redis_url is None:
-        own_redis_url = redis_url(ports["redis"], credentials.redis)
         config = configure_redis(paths.servers / "redis", ports["redis"], credentials.redis, account)
         redis = (find_redis(account, cache_directory(account)), config)
-    is_pooled = pgbouncer is not None
-    urls = stack_urls(ports, credentials, postgres=clusters is not None, redis_url=own_redis_url, pooled=is_pooled)
-    entries = {**urls, **explicit_urls(explicit), "dagster_home": str(paths.dagster_home)}
+        entries["redis_url"] = redis_url(ports["redis"], credentials.redis)
+    entries |= explicit_urls(explicit)
     entries["api_port"] = str(ports["dashboard"])
     # A webhook receiver on this machine, for trying it out.
     entries["webhook_private_networks"] = json.dumps(list(explicit.webhook_private_networks) or ["127.0.0.0/8"])
     if explicit.jwks_url is None:
         entries["jwt_secret"] = explicit.jwt_secret.get_secret_value() if explicit.jwt_secret else credentials.jwt
-    if with_ui:
+    if options.with_ui:
         entries["dagster_webserver_url"] = f"http://{LOOPBACK}:{ports['webserver']}"
     write_stack_file(paths, entries)
     install_dagster_home(paths, code_server_port=ports["code_server"])
     settings = load_settings(data_dir=paths.root)
     webserver_storage_url = settings.url("dagster_url")
-    if is_pooled and explicit.dagster_url is None:
+    if pgbouncer is not None and explicit.dagster_url is None:
         password = credentials.roles[roles.DAGSTER_ROLE]
         webserver_storage_url = server_url(ports["pgbouncer_pipeline"], "dagster_ui", roles.DAGSTER_ROLE, password)
-    poolers = plan_poolers(ports=ports, application_database=APPLICATION_DATABASE, dagster_database=DAGSTER_DATABASE)
+    poolers = plan_poolers(ports)
     return StackPlan(
         paths=paths,
         account=account,
@@ -126,27 +142,12 @@ def configure_servers(
         if pgbouncer is not None
         else [],
         webserver_storage_url=webserver_storage_url,
-        definitions_module=definitions_module,
-        worker_processes=worker_processes,
-        with_ui=with_ui,
+        options=options,
     )
 
 
-def stack_urls(
-    ports: Mapping[str, int], credentials: Credentials, *, postgres: bool, redis_url: str | None, pooled: bool
-) -> dict[str, str]:
-    """Return the `…_url` settings of the servers that the stack runs itself.
-
-    Args:
-        ports: of each program.
-        credentials: of each role.
-        postgres: whether the stack runs PostgreSQL.
-        redis_url: of the stack's Redis; None when another is used.
-        pooled: whether clients connect through PgBouncer.
-    """
-    urls = {} if redis_url is None else {"redis_url": redis_url}
-    if not postgres:
-        return urls
+def _postgres_urls(ports: Mapping[str, int], credentials: Credentials, *, pooled: bool) -> dict[str, str]:
+    """Return the `…_url` settings of the stack's PostgreSQL, through PgBouncer where it is `pooled`."""
 
     def direct(role: str, server: str, database: str = APPLICATION_DATABASE) -> str:
         return server_url(ports[server], database, role, credentials.roles[role])
@@ -156,7 +157,7 @@ def stack_urls(
 
     primary, standby = "postgres_primary", "postgres_standby"
     pipeline, dashboard = "pgbouncer_pipeline", "pgbouncer_dashboard"
-    return urls | {
+    return {
         "admin_url": server_url(ports[primary], APPLICATION_DATABASE, SUPERUSER, credentials.superuser),
         "primary_url": route(roles.PIPELINE_ROLE, primary, pipeline, "pipeline_write"),
         "replica_url": route(roles.READER_ROLE, standby, pipeline, "pipeline_read"),
@@ -233,7 +234,7 @@ def dagster_programs(plan: StackPlan) -> list[Program]:
             name="code_server",
             command=[
                 *python, "dagster", "api", "grpc", "--host", LOOPBACK, "--port", str(code_port),
-                "--module-name", plan.definitions_module, "--location-name", "salespulse",
+                "--module-name", plan.options.definitions_module, "--location-name", "salespulse",
                 "--use-python-environment-entry-point",
             ],
             stage=3,
@@ -246,7 +247,7 @@ def dagster_programs(plan: StackPlan) -> list[Program]:
             name="worker",
             command=[
                 *python, "celery", "-A", "dagster_celery.app", "worker", "--pool", "prefork",
-                "--concurrency", str(plan.worker_processes), "--queues", "dagster", "--hostname", "salespulse@%h",
+                "--concurrency", str(plan.options.worker_processes), "--queues", "dagster", "--hostname", "salespulse@%h",
                 "--without-gossip", "--without-mingle", "--loglevel", "INFO",
             ],
             stage=3,
@@ -260,7 +261,7 @@ def dagster_programs(plan: StackPlan) -> list[Program]:
             environment=environment,
         ),
     ]  # fmt: skip
-    if plan.with_ui:
+    if plan.options.with_ui:
         programs.append(
             Program(
                 name="webserver",
@@ -288,28 +289,26 @@ def python_environment(plan: StackPlan) -> dict[str, str]:
         **explicit,
         **_dagster_variables(plan, plan.settings.url("dagster_url")),
         "SALESPULSE_DATA_DIR": str(plan.paths.root),
-        "SALESPULSE_DEFINITIONS_MODULE": plan.definitions_module,
+        "SALESPULSE_DEFINITIONS_MODULE": plan.options.definitions_module,
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def command_programs(commands: Mapping[str, Sequence[str]], plan: StackPlan) -> list[Program]:
-    """Return programs that are commands of `salespulse`, such as the heartbeat.
-
-    Args:
-        commands: arguments by the program's name.
-        plan: of the stack.
-    """
+def command_programs(plan: StackPlan) -> list[Program]:
+    """Return the programs that are commands of `salespulse`, such as the heartbeat."""
     salespulse = shutil.which("salespulse")
     start = [salespulse] if salespulse else [sys.executable, "-c", "from salespulse.cli import main; main()"]
     environment = python_environment(plan)
-    return [Program(name, [*start, *arguments], 3, environment=environment) for name, arguments in commands.items()]
+    return [
+        Program(name, [*start, *arguments], 3, environment=environment)
+        for name, arguments in plan.options.commands.items()
+    ]
 
 
 def dashboard_programs(plan: StackPlan) -> list[Program]:
     """Return the dashboard's API and page: nothing without the UI, or without a server to read from."""
-    if not plan.with_ui or plan.settings.dashboard_url is None:
+    if not plan.options.with_ui or plan.settings.dashboard_url is None:
         return []
     return [
         Program(

@@ -31,17 +31,6 @@ _RUNNING = 1  # the code of supervisord's own state
 ACTIVE_STATES = frozenset({"STARTING", "RUNNING", "BACKOFF", "EXITED"})
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__()
@@ -49,8 +38,11 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._timeout_s = timeout_s
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        del host
-        return _UnixConnection(self._path, self._timeout_s)
+        connection = http.client.HTTPConnection(host)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(self._timeout_s)
+        connection.sock.connect(str(self._path))
+        return connection
 
 
 class Supervisor:
@@ -189,10 +181,9 @@ class Supervisor:
                 with contextlib.suppress(xmlrpc.client.Fault):  # NOT_RUNNING, or a name that it does not know
                     self._call("stopProcess", name, False)
             self._wait_until_stopped(names, timeout_s)
-        pid = self._pid()
+        pid = int(self._call("getPID"))
         self._call("shutdown")
-        if pid is not None:
-            wait_until(lambda: has_ended(pid), timeout_s=timeout_s, what="the supervisor to end")
+        wait_until(lambda: has_ended(pid), timeout_s=timeout_s, what="the supervisor to end")
 
     def _wait_until_stopped(self, names: Collection[str], timeout_s: float) -> None:
         def running() -> list[str]:
@@ -206,12 +197,6 @@ class Supervisor:
             every_s=0.05,
             progress=running,
         )
-
-    def _pid(self) -> int | None:
-        try:
-            return int(self._paths.supervisor_pid.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
 
     def is_any_listening(self, port: int) -> bool:
         """Whether any process of this stack, also an orphan, accepts TCP connections on this port."""
