@@ -35,6 +35,7 @@ from pipelines.source import install_source, load_mapping
 from salespulse.cli.stack import supervised_commands
 from sample_app import install_application
 from sample_app.synthetic import generate
+from tests.servers import Shared
 
 # Deadlines are for hangs; conditions do the work.
 PATIENCE_S = 120.0
@@ -186,17 +187,29 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(server_directory: Callable[[str], Path]) -> Iterator[Stack]:
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("SALESPULSE_", "DAGSTER_"))}
-    running = Stack(server_directory("salespulse-jobs") / "data")
-    try:
-        running.up()
+def shared_stack(server_directory: Callable[[str], Path]) -> Iterator[Shared[Stack]]:
+    @contextlib.contextmanager
+    def run() -> Iterator[Stack]:
+        ours = ("SALESPULSE_", "DAGSTER_")
+        before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(ours)}
+        running = Stack(server_directory("salespulse-jobs") / "data")
+        try:
+            running.up()
+            yield running
+        finally:
+            running.close()
+            for name in [name for name in os.environ if name.startswith(ours)]:
+                del os.environ[name]
+            os.environ.update(before)
+
+    with contextlib.closing(Shared(run)) as shared:
+        yield shared
+
+
+@pytest.fixture
+def stack(shared_stack: Shared[Stack], request: pytest.FixtureRequest) -> Iterator[Stack]:
+    with shared_stack.lend(request.session) as running:
         yield running
-    finally:
-        running.close()
-        for name in [name for name in os.environ if name.startswith(("SALESPULSE_", "DAGSTER_"))]:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 @pytest.fixture
