@@ -1,1 +1,1 @@
-"""Background jobs: the kinds that may be requested, their record, their way through Dagster, webhooks and exports."""
+"""Background jobs: their kinds, the job store, the bridge to Dagster, webhooks and exports."""

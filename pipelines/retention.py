@@ -11,7 +11,7 @@ from itertools import islice
 import dagster as dg
 
 from background_jobs.dagster_bridge.archive import prune_archive
-from background_jobs.dagster_bridge.store import open_store
+from background_jobs.dagster_bridge.job_store import open_job_store
 from background_jobs.store import JobError
 from dbconnect import load_settings
 from dbsql import query
@@ -51,7 +51,7 @@ def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     """Prune the archive of background jobs, exported reports, and the job store's lists, behind the ages that the settings give."""
     # Imported here: pandas takes a second, the HTTP client a tenth, and most processes that load these definitions
     # neither export nor deliver.
-    from background_jobs.exports.retention import expire_exports  # noqa: PLC0415
+    from background_jobs.exports import expire_exports  # noqa: PLC0415
     from background_jobs.webhooks import prune_deliveries  # noqa: PLC0415
 
     settings = load_settings()
@@ -64,7 +64,7 @@ def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     if settings.redis_url is None:
         return
     try:
-        context.log.info("%d jobs taken off the job store's lists", open_store(settings).prune())
+        context.log.info("%d jobs taken off the job store's lists", open_job_store(settings).prune())
     except JobError as error:
         context.log.warning("the job store is not pruned this time: %s", error)
 

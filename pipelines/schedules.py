@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from background_jobs.dagster_bridge.job_store import request_refresh
 from background_jobs.dagster_bridge.run_tags import is_draining
-from background_jobs.dagster_bridge.submit import submit_refresh
 from dbconnect import load_settings
 from pipelines.jobs import health_job, maintenance_job, refresh_job, verify_job
 from pipelines.partitions import month_in_turn
@@ -19,7 +19,7 @@ _RUNNING = dg.DefaultScheduleStatus.RUNNING
 )
 def refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Ask the job store for a refresh, so that triggers coalesce; Dagster itself where the job store does not take it."""
-    job_id = submit_refresh(subject="schedule", is_draining=lambda: is_draining(context.instance))
+    job_id = request_refresh(subject="schedule", is_draining=lambda: is_draining(context.instance))
     return dg.RunRequest() if job_id is None else dg.SkipReason(f"asked for as job {job_id}")
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
+from background_jobs.dagster_bridge.job_store import request_refresh
 from background_jobs.dagster_bridge.run_tags import is_draining
-from background_jobs.dagster_bridge.submit import submit_refresh
 from dbsql import query
 from pipelines.assets.failures import mapped_failures
 from pipelines.assets.observe import observe_assets
@@ -172,6 +172,6 @@ def refresh_sensor(
             return is_draining(context.instance)
 
         def submit() -> str | None:
-            return submit_refresh(subject="sensor", is_draining=draining)
+            return request_refresh(subject="sensor", is_draining=draining)
 
         return tick(connections, Cursor.parse(context.cursor), is_draining=draining, submit=submit)

@@ -1,4 +1,4 @@
-"""The bridge between the job store in Redis and Dagster: `salespulse bridge`.
+"""The bridge between the job store and Dagster: `salespulse bridge`.
 
-Plain functions that take one step each, with the clock as a parameter, and threads around them only in `process`.
+Plain functions and classes that take one step each, with the clock as a parameter; `service` alone runs them, in threads.
 """

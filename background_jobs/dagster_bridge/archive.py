@@ -1,4 +1,4 @@
-"""Keep every job in the warehouse: tail the feed, and write what changed, with the place that was reached, in one transaction."""
+"""Archive jobs in the warehouse: read the job store's feed, and write changed jobs and the feed position in one transaction."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,46 +10,46 @@ from dbconnect.routes import Connection
 from dbsql import query
 
 READER = "archive"
-AT_A_TIME = 500
-PRUNED_AT_A_TIME = 10_000
+_BATCH_EVENTS = 500
+_BATCH_ROWS = 10_000
 
-# What wants to know of jobs in the transaction that archives them, such as an outbox: the connection, and the jobs
-# with the state that each has reached (a job stands there once, as it is now).
-Listener = Callable[[Connection, Sequence[Job]], None]
+# Called in the transaction that archives jobs, such as to fill an outbox: the connection, and each changed job once, as it
+# is now.
+ArchiveListener = Callable[[Connection, Sequence[Job]], None]
 
 
 class Archiver:
-    """Moves jobs from the feed to `salespulse.job_archive`. Several may run: one works, the others find nothing to do.
+    """Copies jobs to `salespulse.job_archive`. Several may run: one works, the others find nothing to do.
 
     Args:
-        store: where the jobs are.
+        store: the job store.
         listeners: called in the same transaction with the jobs whose state has changed.
     """
 
-    def __init__(self, store: JobStore, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(self, store: JobStore, listeners: Sequence[ArchiveListener] = ()) -> None:
         self._store = store
         self._listeners = tuple(listeners)
 
     def step(self, warehouse: Connection) -> int:
-        """Archive what the feed has new; give how many events were taken in.
+        """Archive the jobs of the feed's next events; return the number of events.
 
         Args:
             warehouse: as salespulse_pipeline, outside a transaction.
 
         Raises:
-            UnavailableError: the warehouse is away. JobStoreUnavailableError: Redis is. The next step goes on where this one began.
+            UnavailableError: the warehouse does not answer. JobStoreUnavailableError: Redis does not. The next step repeats this.
         """
         epoch = self._store.epoch()
         if epoch is None:
-            # Lost, and not rebuilt yet: there is no feed to speak of.
+            # Redis has lost its data, and the jobs are not restored yet.
             return 0
         with mapped_errors("archiving jobs"), warehouse.transaction():
-            place = warehouse.execute(query("job_archive.lock_position"), {"reader": READER}).fetchone()
-            if place is None:
+            position = warehouse.execute(query("job_archive.lock_position"), {"reader": READER}).fetchone()
+            if position is None:
                 warehouse.execute(query("job_archive.begin_position"), {"reader": READER})
                 return 0
-            after = place["feed_id"] if place["epoch"] == epoch else "0-0"
-            events = self._store.feed(after, limit=AT_A_TIME)
+            after = position["feed_id"] if position["epoch"] == epoch else "0-0"
+            events = self._store.feed(after, limit=_BATCH_EVENTS)
             if not events:
                 return 0
             self._write(warehouse, events)
@@ -59,10 +59,10 @@ class Archiver:
         return len(events)
 
     def _write(self, warehouse: Connection, events: Sequence[JobEvent]) -> None:
-        changed = list(dict.fromkeys(event.job_id for event in events if event.type == "state"))
-        if not changed:
+        job_ids = list(dict.fromkeys(event.job_id for event in events if event.type == "state"))
+        if not job_ids:
             return
-        jobs = [job for job in self._store.get_many(changed) if job is not None]
+        jobs = [job for job in self._store.get_many(job_ids) if job is not None]
         for job in jobs:
             archive(warehouse, job)
         for listener in self._listeners:
@@ -70,7 +70,7 @@ class Archiver:
 
 
 def archive(warehouse: Connection, job: Job) -> None:
-    """Write one job, unless a newer picture of it is there."""
+    """Write one job, unless the archive has a newer version of it."""
     warehouse.execute(
         query("job_archive.archive"),
         {
@@ -81,29 +81,29 @@ def archive(warehouse: Connection, job: Job) -> None:
             "code": job.code,
             "attempt": job.attempt,
             "seq": job.seq,
-            "created_at": _moment(job.created_ms),
-            "ended_at": None if job.ended_ms is None else _moment(job.ended_ms),
+            "created_at": _timestamp(job.created_ms),
+            "ended_at": None if job.ended_ms is None else _timestamp(job.ended_ms),
             "record": json.dumps(job.as_document()),
         },
     )
 
 
 def archived_jobs(warehouse: Connection, *, ended_since: datetime) -> list[Job]:
-    """Give the jobs that had not ended when they were last seen, and those that ended since, oldest first."""
+    """Return the jobs that are live in the archive, and those that ended since `ended_since`, oldest first."""
     rows = warehouse.execute(query("job_archive.list_live"), {"ended_since": ended_since}).fetchall()
     return [Job.from_document(row["record"]) for row in rows]
 
 
 def prune_archive(warehouse: Connection, *, keep_days: float, now: datetime | None = None) -> int:
-    """Delete jobs that ended longer ago than this; give how many."""
+    """Delete jobs that ended more than `keep_days` days ago; return their number."""
     before = (now or datetime.now(UTC)) - timedelta(days=keep_days)
     deleted = 0
     while True:
-        rows = warehouse.execute(query("job_archive.prune"), {"before": before, "most": PRUNED_AT_A_TIME}).rowcount
+        rows = warehouse.execute(query("job_archive.prune"), {"before": before, "most": _BATCH_ROWS}).rowcount
         deleted += rows
-        if rows < PRUNED_AT_A_TIME:
+        if rows < _BATCH_ROWS:
             return deleted
 
 
-def _moment(ms: int) -> datetime:
+def _timestamp(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)

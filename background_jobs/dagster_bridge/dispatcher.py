@@ -1,12 +1,11 @@
-"""Hand claimed jobs to Dagster. May be repeated, interrupted and run by several bridges: one attempt is one run."""
+"""Claim jobs and launch their runs. Safe to repeat, to interrupt, and to run in several bridges: one attempt is one run."""
 
 import json
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from background_jobs.dagster_bridge.errors import DagsterAwayError, RunRefusedError
+from background_jobs.dagster_bridge.dagster_client import DagsterClient, RunState
 from background_jobs.dagster_bridge.run_tags import (
     JOB_ATTEMPT,
     JOB_ID,
@@ -16,118 +15,113 @@ from background_jobs.dagster_bridge.run_tags import (
     PARENT_RUN,
     WILL_RETRY,
 )
-from background_jobs.dagster_bridge.runs import Runs, RunState
-from background_jobs.kinds import KindError, kind_named
+from background_jobs.errors import DagsterUnavailableError, KindError, RunRefusedError
+from background_jobs.kinds import get_kind
 from background_jobs.store import Caps, Claim, FailureCode, Job, JobState, JobStore
 
-_LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-# A claim that is not dispatched in this time is somebody else's.
-CLAIM_LEASE_S = 15.0
-AT_A_TIME = 20
-# Asking Dagster is waiting: for its code server, its storage.
+# A claim that is not dispatched within this time is open to other bridges.
+_CLAIM_TTL_S = 15.0
+_BATCH_JOBS = 20
+# Launching a run is mostly waiting for Dagster's code server and storage.
 _THREADS = 4
-_AWAY_DELAY_S = 1.0
-# Dagster's own automatic retry is waited for so long after the failure, before an attempt of ours is begun.
-_RETRY_PATIENCE_S = 30.0
+_RELEASE_DELAY_S = 1.0
+# How long after a failure Dagster's own retry is awaited, before another attempt is launched here.
+_DAGSTER_RETRY_TIMEOUT_S = 30.0
 
 
 class Dispatcher:
-    """Claims jobs and makes runs of them.
+    """Claims jobs and launches runs for them.
 
     Args:
-        store: where the jobs are.
-        runs: Dagster's.
-        caps: how many may be in flight.
-        clock: Unix time.
+        store: the job store.
+        dagster: Dagster's runs.
+        caps: how many jobs may be in flight.
     """
 
-    def __init__(self, store: JobStore, runs: Runs, caps: Caps, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: JobStore, dagster: DagsterClient, caps: Caps) -> None:
         self._store = store
-        self._runs = runs
+        self._dagster = dagster
         self._caps = caps
-        self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dispatch")
-        # Of a bridge before this one nothing is known.
-        self._said_waiting: str | None = "unknown"
+        # What an earlier bridge recorded is unknown, so the first step records it again.
+        self._waiting_reason: str | None = "unknown"
 
     def close(self) -> None:
-        """Let the runs that are being made be made."""
+        """Wait for the launches in progress."""
         self._threads.shutdown()
 
-    def step(self, *, now_ms: int | None = None) -> int:
-        """Claim what may start, and hand it to Dagster; give how many jobs were claimed.
-
-        Args:
-            now_ms: Unix time in milliseconds; Redis's own unless given.
+    def step(self) -> int:
+        """Claim jobs that may start, and launch their runs; return the number of claimed jobs.
 
         Raises:
-            JobStoreUnavailableError: Redis is away.
+            JobStoreUnavailableError: Redis does not answer.
         """
-        claims = self._store.claim(most=AT_A_TIME, caps=self._caps, lease_s=CLAIM_LEASE_S, now_ms=now_ms)
+        claims = self._store.claim(limit=_BATCH_JOBS, caps=self._caps, ttl_s=_CLAIM_TTL_S)
         if not claims:
             return 0
         reasons = [reason for reason in self._threads.map(self.dispatch, claims) if reason is not None]
-        # All that wait say what the last one waited for.
-        self._say_waiting(reasons[-1] if reasons else None)
+        # All waiting jobs show the last job's reason.
+        self._record_waiting(reasons[-1] if reasons else None)
         return len(claims)
 
     def dispatch(self, claim: Claim) -> str | None:
-        """Hand one job to Dagster; give what it has to wait for, None where it has not."""
+        """Launch one job's run; return the reason if the job has to wait for Dagster, else None."""
         job = claim.job
         try:
-            reason = self._wait_for_retry(claim) if claim.attempt > 1 and job.run_id is not None else None
-            if reason is not None:
+            if claim.attempt > 1 and job.run_id is not None and self._leave_to_dagster(claim, job.run_id):
                 return None
-            kind = kind_named(job.kind)
-            self._runs.start(
+            kind = get_kind(job.kind)
+            self._dagster.launch_run(
                 job_name=kind.job_name,
                 run_id=claim.run_id,
                 run_config=kind.run_config(job.tenant, job.params),
-                tags=tags_of(claim),
+                tags=attempt_tags(claim),
             )
-        except DagsterAwayError as error:
-            self._store.release(job.id, claim.attempt, waiting_for=str(error), delay_s=_AWAY_DELAY_S)
+        except DagsterUnavailableError as error:
+            self._store.release(job.id, claim.attempt, waiting_for=str(error), delay_s=_RELEASE_DELAY_S)
             return str(error)
         except (RunRefusedError, KindError) as error:
-            _LOG.warning("job %s (%s) can't be dispatched: %s", job.id, job.kind, error)
+            _logger.warning("job %s (%s) can't be dispatched: %s", job.id, job.kind, error)
             self._store.fail(job.id, claim.attempt, FailureCode.DISPATCH_FAILED, str(error), may_retry=False)
             return None
-        now = self._store.dispatched(job.id, claim.attempt)
-        if not now.applied and now.job is not None and _is_unwanted(now.job, claim):
-            # Canceled while its run was made.
-            self._runs.ask_to_stop(claim.run_id)
+        change = self._store.dispatched(job.id, claim.attempt)
+        if not change.applied and change.job is not None and _is_obsolete(change.job, claim):
+            # The job was canceled while its run was being launched.
+            self._dagster.request_cancel(claim.run_id)
         return None
 
-    def _wait_for_retry(self, claim: Claim) -> str | None:
-        """Leave the attempt to Dagster where it retries the last run by itself; give why, None where it does not."""
-        job = claim.job
-        last = self._runs.get(job.run_id or "")
-        if last is None or last.tags.get(WILL_RETRY) != "true":
-            return None
-        children = self._runs.with_tag(PARENT_RUN, last.run_id)
-        if not children and not self._is_recent(last):
-            return None
-        reason = "Dagster's automatic retry"
-        self._store.release(job.id, claim.attempt, waiting_for=reason, delay_s=_AWAY_DELAY_S)
-        if children:
-            self._store.adopt(job.id, claim.attempt - 1, children[0].run_id)
-        return reason
+    def _leave_to_dagster(self, claim: Claim, last_run_id: str) -> bool:
+        """Release the claim if Dagster retries the last run by itself, and adopt its retry; return whether it does."""
+        last_run = self._dagster.get_run(last_run_id)
+        if last_run is None or last_run.tags.get(WILL_RETRY) != "true":
+            return False
+        retries = self._dagster.runs_with_tag(PARENT_RUN, last_run.run_id)
+        if not retries and not self._is_recent(last_run):
+            return False
+        self._store.release(
+            claim.job.id, claim.attempt, waiting_for="Dagster's automatic retry", delay_s=_RELEASE_DELAY_S
+        )
+        if retries:
+            self._store.adopt(claim.job.id, claim.attempt - 1, retries[0].run_id)
+        return True
 
-    def _is_recent(self, run: RunState) -> bool:
-        return run.ended_ms is not None and self._clock() * 1000 - run.ended_ms < _RETRY_PATIENCE_S * 1000
+    @staticmethod
+    def _is_recent(run: RunState) -> bool:
+        return run.ended_ms is not None and time.time() - run.ended_ms / 1000 < _DAGSTER_RETRY_TIMEOUT_S
 
-    def _say_waiting(self, reason: str | None) -> None:
-        if reason == self._said_waiting:
+    def _record_waiting(self, reason: str | None) -> None:
+        if reason == self._waiting_reason:
             return
         self._store.set_waiting(reason)
         if reason is not None:
-            _LOG.warning("jobs wait: %s", reason)
-        self._said_waiting = reason
+            _logger.warning("jobs are waiting: %s", reason)
+        self._waiting_reason = reason
 
 
-def tags_of(claim: Claim) -> dict[str, str]:
-    """Give the tags of an attempt's run; see `background_jobs.dagster_bridge.run_tags`."""
+def attempt_tags(claim: Claim) -> dict[str, str]:
+    """Return the tags of an attempt's run; see `background_jobs.dagster_bridge.run_tags`."""
     job = claim.job
     return {
         JOB_ID: job.id,
@@ -138,5 +132,5 @@ def tags_of(claim: Claim) -> dict[str, str]:
     }
 
 
-def _is_unwanted(job: Job, claim: Claim) -> bool:
+def _is_obsolete(job: Job, claim: Claim) -> bool:
     return job.is_ended or job.state is JobState.CANCELING or job.attempt != claim.attempt

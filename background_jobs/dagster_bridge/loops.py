@@ -1,37 +1,39 @@
-"""Threads that repeat one step each, whatever goes wrong in it, until they are told to stop."""
+"""Threads that repeat one step each, whatever goes wrong in it; and the connection that such a thread keeps."""
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from background_jobs.store import JobError
 from dbconnect.errors import SalespulseError
+from dbconnect.routes import Connection, connect_route
 
-_LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-_PAUSE_S = 1.0
+_RETRY_DELAY_S = 1.0
 
 
 @dataclass
 class Loop:
-    """One thread's work.
+    """A step that one thread repeats.
 
     Attributes:
-        name: in the log.
-        step: done again and again; an error is said once, and the step is repeated after a pause.
-        every_s: from one step's end to the next one's begin.
-        wake: cuts that short when it is set.
+        name: for the log.
+        step: called again and again; an error is logged once, and the step is repeated after a pause.
+        interval_s: seconds from a step's end to the next one's start.
+        wake: set it to end that interval early.
     """
 
     name: str
     step: Callable[[], object]
-    every_s: float
+    interval_s: float
     wake: threading.Event = field(default_factory=threading.Event)
 
 
-class Loops:
-    """Runs loops until `stop`."""
+class LoopThreads:
+    """Runs each loop in a thread until `stop`."""
 
     def __init__(self, loops: list[Loop]) -> None:
         self._loops = loops
@@ -46,37 +48,65 @@ class Loops:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start all threads."""
         for thread in self._threads:
             thread.start()
 
-    def stop(self, *, within_s: float) -> None:
-        """End every loop after the step that it is at, and wait for them so long at most, all together."""
+    def stop(self, *, timeout_s: float) -> None:
+        """End every loop after its current step; wait for all of them for `timeout_s` in total."""
         self._stopping.set()
         for loop in self._loops:
             loop.wake.set()
-        share_s = within_s / max(1, len(self._threads))
         for thread in self._threads:
-            thread.join(share_s)
+            thread.join(timeout_s / len(self._threads))
 
     def _repeat(self, loop: Loop) -> None:
-        said = ""
+        last_error = ""
         while not self._stopping.is_set():
-            pause_s = loop.every_s
+            pause_s = loop.interval_s
             loop.wake.clear()
             try:
                 loop.step()
-                if said:
-                    _LOG.info("%s: goes on", loop.name)
-                said = ""
+                if last_error:
+                    _logger.info("%s: works again", loop.name)
+                last_error = ""
             except (SalespulseError, JobError) as error:
-                pause_s = max(pause_s, _PAUSE_S)
-                if str(error) != said:
-                    said = str(error)
-                    _LOG.warning("%s: %s; trying again", loop.name, said)
-            except Exception:  # noqa: BLE001 - one loop that fails for an unforeseen reason must not end the others
-                pause_s = max(pause_s, _PAUSE_S)
-                said = "failed"
-                _LOG.exception("%s failed; trying again", loop.name)
+                pause_s = max(pause_s, _RETRY_DELAY_S)
+                if str(error) != last_error:
+                    last_error = str(error)
+                    _logger.warning("%s: %s; retrying", loop.name, last_error)
+            except Exception:
+                pause_s = max(pause_s, _RETRY_DELAY_S)
+                last_error = "failed"
+                _logger.exception("%s failed; retrying", loop.name)
             if not self._stopping.is_set():
                 loop.wake.wait(pause_s)
+
+
+class ReconnectingConnection:
+    """A connection for one thread: opened at its first use, and again after an error.
+
+    Args:
+        url: returns the URL, a secret.
+        name: the application name, for the server's views.
+    """
+
+    def __init__(self, url: Callable[[], str], name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[Connection]:
+        """Yield the connection; an error inside closes it, so that the next use opens a new one.
+
+        Raises:
+            UnavailableError: the server can't be reached.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = connect_route(self._url(), self._name)
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.close()
+            raise

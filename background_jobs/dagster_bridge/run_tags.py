@@ -1,4 +1,4 @@
-"""The tags that Salespulse puts on Dagster runs: those that name a run's background job suffice to rebuild the job."""
+"""The tags of Dagster runs, Salespulse's and Dagster's own. A job can be restored from its run's tags."""
 
 import json
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ JOB_ID = "salespulse/job_id"
 JOB_KIND = "salespulse/job_kind"
 JOB_TENANT = "salespulse/job_tenant"
 JOB_ATTEMPT = "salespulse/job_attempt"
-# The whole job when its run was made, as JSON.
+# The whole job when its run was launched, as JSON.
 JOB_RECORD = "salespulse/job_record"
-# What the run gave, as JSON: set by the run itself, so that it is not lost with Redis.
+# The result, as JSON: set by the run itself, so that it is not lost with Redis.
 JOB_RESULT = "salespulse/job_result"
 
-# Such a run applies everything that is pending, so that none beside it is needed.
+# A run that applies all pending changes: no other is needed meanwhile.
 DRAINS = "salespulse/drains"
 DRAINS_TAGS = {DRAINS: "true"}
 
-# Dagster's own.
-# Seconds until Dagster's run monitoring ends a run: without it, one whose worker died stays STARTED for ever.
+# Dagster's own tags.
+# Seconds until Dagster's run monitoring fails a run; without it a run whose worker died stays STARTED for ever.
 MAX_RUNTIME = "dagster/max_runtime"
 RETRY_NUMBER = "dagster/retry_number"
 WILL_RETRY = "dagster/will_retry"
@@ -28,17 +28,15 @@ PARENT_RUN = "dagster/parent_run_id"
 
 
 def parse_json(tags: Mapping[str, str], tag: str) -> Any:
-    """Give what a tag holds; None where it is not there, or not JSON."""
+    """Return a tag's JSON value; None if the tag is missing or not JSON."""
     try:
         return json.loads(tags[tag])
     except (KeyError, ValueError):
         return None
 
 
-IN_PROGRESS = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
-
-
 def is_draining(instance: dg.DagsterInstance) -> bool:
-    """Tell whether a run that applies everything pending is queued or started."""
-    filters = dg.RunsFilter(statuses=list(IN_PROGRESS), tags=DRAINS_TAGS)
+    """Whether a run that applies all pending changes is queued or in progress."""
+    statuses = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    filters = dg.RunsFilter(statuses=statuses, tags=DRAINS_TAGS)
     return bool(instance.get_run_ids(filters, limit=1))

@@ -1,6 +1,6 @@
-"""Write a tenant's figures as a file: plain functions, a connection of the dashboard's role in, counts out. No Dagster."""
+"""Export a tenant's figures to files: plain functions, the dashboard role's connection in, counts out. No Dagster."""
 
-from background_jobs.exports.errors import ExportError
-from background_jobs.exports.report import Exported, export_report
+from background_jobs.errors import ExportError
+from background_jobs.exports.report import ExportResult, expire_exports, write_report
 
-__all__ = ["ExportError", "Exported", "export_report"]
+__all__ = ["ExportError", "ExportResult", "expire_exports", "write_report"]

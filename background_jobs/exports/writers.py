@@ -1,12 +1,12 @@
-"""One writer per format. Each takes frames of equal columns one after the other, and holds one at a time in memory.
+"""One writer per file format. Each appends frames with the same columns, and keeps one frame in memory.
 
-Amounts stay decimal numbers all the way: text in CSV, decimal128 in Parquet, and in XLSX a number whose digits are written out.
+Amounts stay decimal: text in CSV, decimal128 in Parquet, and numbers with all their digits in XLSX.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 
-from background_jobs.exports.errors import ExportError
+from background_jobs.errors import ExportError
 
-# A sheet's rows, its head among them.
-XLSX_ROWS_AT_MOST = 1_048_576
+# A sheet's rows, the header included.
+XLSX_ROWS_MAX = 1_048_576
 
-# What a spreadsheet would take for a formula when it opens a CSV file.
+# A spreadsheet that opens a CSV file takes such text for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-# Parquet fixes the scale of a column; this one holds any amount or quantity that a shop has.
+# Parquet fixes the scale of a column; this one fits any amount or quantity of a shop.
 _DECIMALS = 9
 _TYPES = {
     "date": pa.date32(),
@@ -33,18 +33,8 @@ _TYPES = {
 }
 
 
-class Writer(Protocol):
-    """Writes one file."""
-
-    def write(self, frame: pd.DataFrame) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
 class CsvWriter:
-    """UTF-8 with a head, RFC 4180; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Write CSV: UTF-8 with a header, RFC 4180; an apostrophe goes before text that a spreadsheet would run as a formula."""
 
     def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
         self._text = [name for name, of_type in columns if of_type == "text"]
@@ -54,9 +44,9 @@ class CsvWriter:
     def write(self, frame: pd.DataFrame) -> None:
         """Append rows."""
         for name in self._text:
-            frame[name] = frame[name].map(_defused)
+            frame[name] = frame[name].map(_escape_formula)
         for name in frame.columns.difference(self._text):
-            frame[name] = frame[name].map(_plain)
+            frame[name] = frame[name].map(_plain_decimal)
         frame.to_csv(self._file, index=False, header=False, lineterminator="\r\n")
 
     def close(self) -> None:
@@ -65,10 +55,10 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Parquet, zstd; amounts as decimal128(38, 9).
+    """Write Parquet with zstd; amounts as decimal128(38, 9).
 
     Raises:
-        ExportError: a number has more decimals than that.
+        ExportError: a number has more than nine decimals.
     """
 
     def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
@@ -81,7 +71,7 @@ class ParquetWriter:
             table = pa.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
         except pa.ArrowInvalid as error:
             raise ExportError(
-                f"a number does not fit into Parquet's {_DECIMALS} decimals: take csv ({error})"
+                f"a number has more than the {_DECIMALS} decimals of Parquet: choose csv ({error})"
             ) from error
         self._writer.write_table(table)
 
@@ -91,10 +81,10 @@ class ParquetWriter:
 
 
 class XlsxWriter:
-    """One sheet with a head that stays in view; text is never a formula.
+    """Write XLSX: one sheet whose header stays in view; text is never a formula.
 
     Raises:
-        ExportError: there are more rows than a sheet holds.
+        ExportError: there are more rows than a sheet can hold.
     """
 
     def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
@@ -108,9 +98,9 @@ class XlsxWriter:
     def write(self, frame: pd.DataFrame) -> None:
         """Append rows."""
         self._rows += len(frame)
-        if self._rows > XLSX_ROWS_AT_MOST:
+        if self._rows > XLSX_ROWS_MAX:
             raise ExportError(
-                f"a sheet holds {XLSX_ROWS_AT_MOST:,} rows, and there are more: take csv or parquet, or a shorter range"
+                f"there are more rows than the {XLSX_ROWS_MAX:,} of a sheet: choose csv or parquet, or a shorter range"
             )
         for row in frame.itertuples(index=False):
             self._sheet.append([self._cell(value) for value in row])
@@ -127,12 +117,12 @@ class XlsxWriter:
         return cell
 
 
-def _defused(value: object) -> object:
+def _escape_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-def _plain(value: object) -> object:
-    """Never as 1E+3."""
+def _plain_decimal(value: object) -> object:
+    """Write a decimal without an exponent, never as 1E+3."""
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

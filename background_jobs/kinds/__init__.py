@@ -1,32 +1,43 @@
-"""The kinds of job that may be asked for: one file each, one decorator. Imports nothing of Dagster.
+"""The kinds of background job: one module and one decorator each. Nothing here imports Dagster.
 
     kind = KINDS["hello_world"]
     store.submit(kind.submission(tenant="t-1", subject="user:7", params={"steps": 3}))
 
-The HTTP face, the command line and the bridge all read `KINDS`; adding a kind is adding a file here and the Dagster job that
-it names (docs/howto/add-a-job.md).
+The HTTP API, the command line and the bridge all read `KINDS`. To add a kind, add a module here and the Dagster job that it
+names (docs/howto/add-a-job.md).
 """
 
-from background_jobs.kinds.errors import (
-    KindDefinitionError,
-    KindError,
-    ParameterError,
-    ParameterProblem,
-    UnknownKindError,
+import importlib
+import pkgutil
+
+from background_jobs.errors import JobParameterError, KindDefinitionError, KindError, ParameterProblem, UnknownKindError
+from background_jobs.kinds.kind import (
+    KINDS,
+    OPERATOR,
+    SYSTEM_TENANT,
+    DateRange,
+    JobKind,
+    Parameters,
+    get_kind,
+    job_kind,
 )
-from background_jobs.kinds.kind import OPERATOR, JobKind, Parameters
-from background_jobs.kinds.registry import KINDS, job_kind, kind_named
 
 __all__ = [
     "KINDS",
     "OPERATOR",
+    "SYSTEM_TENANT",
+    "DateRange",
     "JobKind",
+    "JobParameterError",
     "KindDefinitionError",
     "KindError",
-    "ParameterError",
     "ParameterProblem",
     "Parameters",
     "UnknownKindError",
+    "get_kind",
     "job_kind",
-    "kind_named",
 ]
+
+# Each module registers its kind.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

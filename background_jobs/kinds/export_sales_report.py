@@ -1,16 +1,14 @@
-"""A tenant's figures as a file."""
+"""The kind `export_sales_report`: write a tenant's figures to a file."""
 
 from typing import Any, Literal
 
 from pydantic import Field
 
-from background_jobs.kinds.kind import OPERATOR
-from background_jobs.kinds.ranges import DateRange
-from background_jobs.kinds.registry import job_kind
+from background_jobs.kinds import OPERATOR, DateRange, job_kind
 from background_jobs.store import Deadlines
 
-Report = Literal["stores", "hours", "products", "customers", "payments"]
-Format = Literal["csv", "xlsx", "parquet"]
+ExportReport = Literal["stores", "hours", "products", "customers", "payments"]
+ExportFormat = Literal["csv", "xlsx", "parquet"]
 
 
 @job_kind(
@@ -19,16 +17,16 @@ Format = Literal["csv", "xlsx", "parquet"]
     op_name="export_report",
     roles=("owner", "manager", OPERATOR),
     needs_tenant=True,
-    most_at_a_time=2,
+    max_in_flight=2,
     deadlines=Deadlines(run_s=1800),
 )
 class ExportSalesReport(DateRange):
     """Writes a tenant's figures of a range as CSV, XLSX or Parquet."""
 
-    report: Report = Field("stores", description="which figures: one row per business date and …")
-    format: Format = Field("csv", description="of the file")
+    report: ExportReport = Field("stores", description="which figures: one row per business date and …")
+    format: ExportFormat = Field("csv", description="file format")
     store: str | None = Field(None, min_length=1, max_length=200, description="only this store, by its id")
 
     def op_config(self, tenant: str) -> dict[str, Any]:
-        """Says whose figures, beside which."""
+        """Return the parameters and the tenant."""
         return {"tenant": tenant, **super().op_config(tenant)}

@@ -1,12 +1,10 @@
-"""Make figures anew: a range from the source, or a rollup from the facts."""
+"""The kind `rebuild_sales_summary`: recompute figures, a date range from the sales or a rollup from the facts."""
 
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from background_jobs.kinds.kind import OPERATOR
-from background_jobs.kinds.ranges import DateRange
-from background_jobs.kinds.registry import job_kind
+from background_jobs.kinds import OPERATOR, DateRange, job_kind
 from background_jobs.store import Deadlines
 from dbsql import sql_root
 
@@ -19,26 +17,26 @@ ALL_ROLLUPS = "all"
     op_name="rebuild_tables",
     roles=(OPERATOR,),
     coalesces=True,
-    most_at_a_time=1,
-    # It waits in Dagster's queue for its turn at the warehouse.
+    max_in_flight=1,
+    # The run may wait long in Dagster's queue for the warehouse.
     deadlines=Deadlines(start_s=3600, run_s=21_600),
 )
 class RebuildSalesSummary(DateRange):
-    """Reads a range of sales again and sets right what differs, or rebuilds one rollup from the facts."""
+    """Reads a range of sales again and repairs differences, or rebuilds one rollup from the facts."""
 
     rollup: str | None = Field(None, description='a rollup to rebuild from the facts, or "all", instead of a range')
 
     @field_validator("rollup")
     @classmethod
-    def _is_a_rollup(cls, value: str | None) -> str | None:
-        known = sorted(path.stem for path in (sql_root() / "rollups").glob("*.sql"))
-        if value is not None and value != ALL_ROLLUPS and value not in known:
-            message = f"there is no rollup {value!r}: take {ALL_ROLLUPS} or one of {', '.join(known)}"
+    def _check_rollup(cls, value: str | None) -> str | None:
+        rollups = sorted(path.stem for path in (sql_root() / "rollups").glob("*.sql"))
+        if value is not None and value != ALL_ROLLUPS and value not in rollups:
+            message = f"there is no rollup {value!r}: choose {ALL_ROLLUPS} or one of {', '.join(rollups)}"
             raise ValueError(message)
         return value
 
     @model_validator(mode="after")
-    def _says_what(self) -> Self:
+    def _check_choice(self) -> Self:
         has_range = self.from_date is not None or self.to_date is not None
         if has_range == (self.rollup is not None):
             message = "give either from_date and to_date, or rollup"

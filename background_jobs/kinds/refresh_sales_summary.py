@@ -1,11 +1,10 @@
-"""The main job, on demand."""
+"""The kind `refresh_sales_summary`: the main job, on demand."""
 
 from typing import Any
 
 from pydantic import Field
 
-from background_jobs.kinds.kind import OPERATOR, Parameters
-from background_jobs.kinds.registry import job_kind
+from background_jobs.kinds import OPERATOR, Parameters, job_kind
 from background_jobs.store import Deadlines
 
 
@@ -15,9 +14,9 @@ from background_jobs.store import Deadlines
     op_name="refresh",
     roles=("owner", "manager", "viewer", OPERATOR),
     coalesces=True,
-    # One writer of the facts at a time. What is asked for meanwhile waits here, where it still can be joined.
-    most_at_a_time=1,
-    # The setting lets a run drain for 50 minutes.
+    # The facts have one writer at a time. Further submissions wait here, where they can still be joined.
+    max_in_flight=1,
+    # SALESPULSE_DRAIN_SECONDS allows a run of up to 50 minutes.
     deadlines=Deadlines(start_s=300, run_s=3500),
 )
 class RefreshSalesSummary(Parameters):
@@ -27,10 +26,10 @@ class RefreshSalesSummary(Parameters):
         0,
         ge=0,
         le=60,
-        description="go on looking for new changes this long before it ends, in seconds; null: SALESPULSE_DRAIN_SECONDS",
+        description="seconds to keep polling for new changes before it ends; null: SALESPULSE_DRAIN_SECONDS",
     )
 
     def op_config(self, tenant: str) -> dict[str, Any]:
-        """The refresh is for all tenants."""
+        """Return the parameters without a tenant: the refresh is for all tenants."""
         del tenant
         return {"drain_seconds": self.drain_seconds}

@@ -1,10 +1,8 @@
-"""Compare the figures with the sales."""
+"""The kind `verify_sales_summary`: compare the figures with the sales."""
 
 from typing import Any
 
-from background_jobs.kinds.kind import OPERATOR
-from background_jobs.kinds.ranges import DateRange
-from background_jobs.kinds.registry import job_kind
+from background_jobs.kinds import OPERATOR, DateRange, job_kind
 from background_jobs.store import Deadlines
 
 
@@ -14,14 +12,14 @@ from background_jobs.store import Deadlines
     op_name="verification",
     roles=(OPERATOR,),
     coalesces=True,
-    most_at_a_time=1,
-    # It waits in Dagster's queue for its turn at the warehouse.
+    max_in_flight=1,
+    # The run may wait long in Dagster's queue for the warehouse.
     deadlines=Deadlines(start_s=3600, run_s=7000),
 )
 class VerifySalesSummary(DateRange):
     """Compares facts and rollups of a range with SQL over the sales; the recent 30 days unless given."""
 
     def op_config(self, tenant: str) -> dict[str, Any]:
-        """The comparison is of all tenants."""
+        """Return the parameters without a tenant: all tenants are compared."""
         del tenant
         return self.model_dump(mode="json", exclude_none=True)

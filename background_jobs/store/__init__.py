@@ -1,6 +1,6 @@
-"""The job-status store: jobs in Redis whose status is fast, final and never stuck. `docs/jobs.md` describes it.
+"""The job store: jobs and their states in Redis, behind scripts that each do all of an operation or nothing (docs/jobs.md).
 
-`JobStore` is for threads, `AsyncJobStore` for asyncio; both have the same operations.
+`JobStore` is for threads, `AsyncJobStore` for asyncio; both have the same operations. Nothing here knows Dagster.
 """
 
 from background_jobs.store.async_store import AsyncJobStore
@@ -12,7 +12,7 @@ from background_jobs.store.errors import (
     QueueFullError,
 )
 from background_jobs.store.event import JobEvent
-from background_jobs.store.job import Caps, Change, Claim, Ending, Job, Page, Signal, Submitted
+from background_jobs.store.job import Caps, Claim, Job, JobChange, JobPage, ReportReply, SubmitResult
 from background_jobs.store.options import JobStoreOptions
 from background_jobs.store.states import ENDED, LIVE, TRANSITIONS, FailureCode, JobState
 from background_jobs.store.stats import Histogram, JobCollector, JobStats, families
@@ -25,28 +25,27 @@ __all__ = [
     "TRANSITIONS",
     "AsyncJobStore",
     "Caps",
-    "Change",
     "Claim",
     "Deadlines",
-    "Ending",
     "FailureCode",
     "Histogram",
     "IdempotencyConflictError",
     "Job",
+    "JobChange",
     "JobCollector",
     "JobError",
     "JobEvent",
+    "JobPage",
     "JobState",
     "JobStats",
     "JobStore",
     "JobStoreOptions",
     "JobStoreUnavailableError",
     "JobUsageError",
-    "Page",
     "QueueFullError",
-    "Signal",
+    "ReportReply",
     "Submission",
-    "Submitted",
+    "SubmitResult",
     "families",
     "new_job_id",
     "run_id_of",

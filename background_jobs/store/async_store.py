@@ -14,11 +14,10 @@ from redis.exceptions import TimeoutError as NoAnswerError
 
 from background_jobs.store import commands, queries
 from background_jobs.store.clients import private_async_client, unavailable
-from background_jobs.store.command import Command
 from background_jobs.store.event import JobEvent
-from background_jobs.store.job import Caps, Change, Claim, Ending, Job, Page, Signal, Submitted
+from background_jobs.store.job import Caps, Claim, Job, JobChange, JobPage, ReportReply, SubmitResult
 from background_jobs.store.options import JobStoreOptions
-from background_jobs.store.scripts import load_scripts
+from background_jobs.store.scripts import Command, load_scripts
 from background_jobs.store.states import JobState
 from background_jobs.store.stats import JobStats
 from background_jobs.store.submission import Submission
@@ -69,7 +68,7 @@ class AsyncJobStore:
             raise unavailable(error) from error
         return command.read(reply)
 
-    async def submit(self, submission: Submission, *, now_ms: int | None = None) -> Submitted:
+    async def submit(self, submission: Submission, *, now_ms: int | None = None) -> SubmitResult:
         """See `JobStore`."""
         return await self._run(commands.submit(submission, self.options, now_ms))
 
@@ -89,7 +88,7 @@ class AsyncJobStore:
         states: Iterable[JobState] = (),
         limit: int = 50,
         before: str | None = None,
-    ) -> Page:
+    ) -> JobPage:
         """See `JobStore`."""
         return await self._run(queries.list_jobs(tenant, kind, states, limit, before))
 
@@ -111,24 +110,24 @@ class AsyncJobStore:
         return await self._run(queries.feed_bounds())
 
     async def claim(
-        self, *, most: int, caps: Caps = _NO_CAPS, lease_s: float = 15, now_ms: int | None = None
+        self, *, limit: int, caps: Caps = _NO_CAPS, ttl_s: float = 15, now_ms: int | None = None
     ) -> builtins.list[Claim]:
         """See `JobStore`."""
-        return await self._run(commands.claim(most, caps, lease_s, now_ms))
+        return await self._run(commands.claim(limit, caps, ttl_s, now_ms))
 
     async def release(
         self, job_id: str, attempt: int, *, waiting_for: str, delay_s: float, now_ms: int | None = None
-    ) -> Change:
+    ) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.release(job_id, attempt, waiting_for, delay_s, now_ms))
 
-    async def dispatched(self, job_id: str, attempt: int, *, now_ms: int | None = None) -> Change:
+    async def dispatched(self, job_id: str, attempt: int, *, now_ms: int | None = None) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.dispatched(job_id, attempt, now_ms))
 
     async def started(
         self, job_id: str, attempt: int, *, event_ms: int | None = None, now_ms: int | None = None
-    ) -> Change:
+    ) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.started(job_id, attempt, event_ms, now_ms))
 
@@ -143,7 +142,7 @@ class AsyncJobStore:
         counts: Mapping[str, float] | None = None,
         result: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
-    ) -> Signal:
+    ) -> ReportReply:
         """See `JobStore`."""
         return await self._run(
             commands.report(
@@ -160,7 +159,7 @@ class AsyncJobStore:
         result: Mapping[str, Any] | None = None,
         event_ms: int | None = None,
         now_ms: int | None = None,
-    ) -> Ending:
+    ) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.succeed(job_id, attempt, self.options, result, event_ms, now_ms))
 
@@ -174,7 +173,7 @@ class AsyncJobStore:
         may_retry: bool = True,
         event_ms: int | None = None,
         now_ms: int | None = None,
-    ) -> Ending:
+    ) -> JobChange:
         """See `JobStore`."""
         return await self._run(
             commands.fail(job_id, attempt, code, message, may_retry=may_retry, event_ms=event_ms, now_ms=now_ms)
@@ -182,11 +181,11 @@ class AsyncJobStore:
 
     async def end_canceled(
         self, job_id: str, attempt: int, *, event_ms: int | None = None, now_ms: int | None = None
-    ) -> Ending:
+    ) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.end_canceled(job_id, attempt, event_ms, now_ms))
 
-    async def adopt(self, job_id: str, attempt: int, run_id: str, *, now_ms: int | None = None) -> Change:
+    async def adopt(self, job_id: str, attempt: int, run_id: str, *, now_ms: int | None = None) -> JobChange:
         """See `JobStore`."""
         return await self._run(commands.adopt(job_id, attempt, run_id, now_ms))
 
@@ -194,9 +193,9 @@ class AsyncJobStore:
         """See `JobStore`."""
         return await self._run(commands.cancel(job_id, now_ms))
 
-    async def sweep(self, *, most: int = 100, now_ms: int | None = None) -> builtins.list[Job]:
+    async def sweep(self, *, limit: int = 100, now_ms: int | None = None) -> builtins.list[Job]:
         """See `JobStore`."""
-        return await self._run(commands.sweep(most, self.options, now_ms))
+        return await self._run(commands.sweep(limit, self.options, now_ms))
 
     async def restore(self, job: Job, *, now_ms: int | None = None) -> bool:
         """See `JobStore`."""

@@ -29,14 +29,14 @@ def checked_id(job_id: str) -> str:
     raise JobUsageError(f"a job id is a UUID such as new_job_id() makes, not {str(job_id)[:60]!r}")
 
 
-def checked_text(name: str, value: str, most: int = _TEXT_MAX) -> str:
-    """The text, if it is one that UTF-8 can hold and at most `most` characters long.
+def checked_text(name: str, value: str, limit: int = _TEXT_MAX) -> str:
+    """The text, if it is one that UTF-8 can hold and at most `limit` characters long.
 
     Raises:
         JobUsageError: it is not.
     """
-    if not isinstance(value, str) or len(value) > most:
-        raise JobUsageError(f"{name} is text of at most {most} characters, not {str(value)[:60]!r}")
+    if not isinstance(value, str) or len(value) > limit:
+        raise JobUsageError(f"{name} is text of at most {limit} characters, not {str(value)[:60]!r}")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -55,14 +55,14 @@ def checked_seconds(name: str, value: float, least: float = 0) -> float:
     return value
 
 
-def checked_whole(name: str, value: int, least: int, most: int) -> int:
-    """The whole number, if it lies between `least` and `most`.
+def checked_whole(name: str, value: int, least: int, limit: int) -> int:
+    """The whole number, if it lies between `least` and `limit`.
 
     Raises:
         JobUsageError: it does not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise JobUsageError(f"{name} is a whole number from {least} to {most}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= limit:
+        raise JobUsageError(f"{name} is a whole number from {least} to {limit}, not {value!r}")
     return value
 
 
@@ -77,7 +77,7 @@ def checked_metric(name: str) -> str:
     raise JobUsageError(f"a metric's or label's name is lower case letters, digits and _, not {str(name)[:60]!r}")
 
 
-def json_of(name: str, value: Mapping[str, Any], most: int) -> bytes:
+def json_of(name: str, value: Mapping[str, Any], limit: int) -> bytes:
     """An object as JSON in UTF-8, of at most so many bytes.
 
     Raises:
@@ -89,14 +89,14 @@ def json_of(name: str, value: Mapping[str, Any], most: int) -> bytes:
         raise JobUsageError(f"{name} is an object of JSON (no NaN, no half characters): {error}") from None
     if not isinstance(value, Mapping):
         raise JobUsageError(f"{name} is an object of JSON, not {type(value).__name__}")
-    if len(text) > most:
+    if len(text) > limit:
         raise JobUsageError(
-            f"{name} takes {len(text)} bytes as JSON; at most {most} are kept: pass a reference instead"
+            f"{name} takes {len(text)} bytes as JSON; at most {limit} are kept: pass a reference instead"
         )
     return text
 
 
-def shortened(text: str, most: int) -> str:
+def shortened(text: str, limit: int) -> str:
     """The text, whatever it holds, as one that UTF-8 can hold, cut to so many characters."""
     text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -26,7 +26,7 @@ from background_jobs.store.errors import JobStoreUnavailableError
 from background_jobs.store.options import JobStoreOptions
 from ratelimit_service.redis_clients import connection_maker, connection_settings
 
-# A connection that broke is replaced, and the call sent again, once; a cluster also has its map to read anew. What timed
+# A connection that broke is replaced, and the call sent again, once; a cluster also has to read its map again. What timed
 # out is not repeated: that would double the wait.
 _REPEATS = 1
 _CLUSTER_REPEATS = 2
@@ -41,9 +41,9 @@ _ADVICE = {
 def private_client(client: redis.Redis | redis.RedisCluster, options: JobStoreOptions) -> Any:
     """A sync client of the store's own, to where the given one goes."""
     if isinstance(client, redis.RedisCluster):
-        known: Any = client.nodes_manager.nodes_cache
+        known_nodes: Any = client.nodes_manager.nodes_cache
         make_node: Any = ClusterNode
-        nodes = [make_node(str(node.host), int(node.port)) for node in known.values()]
+        nodes = [make_node(str(node.host), int(node.port)) for node in known_nodes.values()]
         retry = Retry(NoBackoff(), _CLUSTER_REPEATS, _REPEATED)
         settings = _cluster_settings(client.nodes_manager.connection_kwargs, options)
         return redis.RedisCluster(startup_nodes=nodes, retry=retry, **settings)
@@ -71,10 +71,10 @@ def _maker(client: redis.Redis | redis.asyncio.Redis, options: JobStoreOptions, 
     make: Callable[[], Any] = connection_maker(client, options.timeout_s)
 
     def connection(**_: Any) -> Any:
-        made = make()
-        made.retry = retry
-        made.socket_timeout = options.timeout_s
-        return made
+        new_connection = make()
+        new_connection.retry = retry
+        new_connection.socket_timeout = options.timeout_s
+        return new_connection
 
     return connection
 

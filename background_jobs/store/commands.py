@@ -17,21 +17,20 @@ from background_jobs.store.checks import (
     json_of,
     shortened,
 )
-from background_jobs.store.command import LIMIT_MAX, Argument, Command
 from background_jobs.store.errors import IdempotencyConflictError, JobUsageError, QueueFullError
 from background_jobs.store.job import (
     Caps,
-    Change,
     Claim,
-    Ending,
     Job,
-    Signal,
-    Submitted,
+    JobChange,
+    ReportReply,
+    SubmitResult,
     job_of,
     jobs_of,
     some_job_of,
 )
 from background_jobs.store.options import JobStoreOptions
+from background_jobs.store.scripts import LIMIT_MAX, Argument, Command
 from background_jobs.store.states import FailureCode
 from background_jobs.store.submission import Deadlines, Submission, run_id_of
 
@@ -48,12 +47,8 @@ def _time(value: int | None) -> Argument:
     return "" if value is None else int(value)
 
 
-def _change(reply: Any) -> Change:
-    return Change(job_of(reply[1]), reply[0] == 1)
-
-
-def _ending(reply: Any) -> Ending:
-    return Ending(job_of(reply[1]), reply[0] == 1)
+def _change(reply: Any) -> JobChange:
+    return JobChange(job_of(reply[1]), reply[0] == 1)
 
 
 def _attempt(job_id: str, attempt: int) -> tuple[str, int, str]:
@@ -61,7 +56,7 @@ def _attempt(job_id: str, attempt: int) -> tuple[str, int, str]:
     return checked_id(job_id), attempt, run_id_of(job_id, attempt)
 
 
-def submit(submission: Submission, options: JobStoreOptions, now_ms: int | None) -> Command[Submitted]:
+def submit(submission: Submission, options: JobStoreOptions, now_ms: int | None) -> Command[SubmitResult]:
     """See `JobStore.submit`."""
     key, joins, spans = submission.idempotency_key, submission.coalesce_key, submission.deadlines
     arguments: list[Argument] = [submission.id, submission.kind, submission.tenant, key or "", int(key is not None)]
@@ -71,14 +66,14 @@ def submit(submission: Submission, options: JobStoreOptions, now_ms: int | None)
     arguments += ["max_attempts", submission.max_attempts, "retry_span", _ms(submission.retry_delay_s)]
     arguments += _spans(spans)
 
-    def read(reply: Any) -> Submitted:
+    def read(reply: Any) -> SubmitResult:
         outcome, about = reply
         if outcome == b"created":
-            return Submitted(some_job_of(about), "created")
+            return SubmitResult(some_job_of(about), "created")
         if outcome == b"replayed":
-            return Submitted(some_job_of(about), "replayed")
+            return SubmitResult(some_job_of(about), "replayed")
         if outcome == b"joined":
-            return Submitted(some_job_of(about), "joined")
+            return SubmitResult(some_job_of(about), "joined")
         if outcome == b"conflict":
             raise IdempotencyConflictError(about.decode())
         if outcome == b"taken":
@@ -98,10 +93,10 @@ def _spans(deadlines: Deadlines) -> list[Argument]:
     ]  # fmt: skip
 
 
-def claim(most: int, caps: Caps, lease_s: float, now_ms: int | None) -> Command[list[Claim]]:
+def claim(limit: int, caps: Caps, ttl_s: float, now_ms: int | None) -> Command[list[Claim]]:
     """See `JobStore.claim`."""
-    checked_whole("most", most, 1, LIMIT_MAX)
-    arguments: list[Argument] = [most, _ms(checked_seconds("lease_s", lease_s, 0.001)), caps.per_tenant]
+    checked_whole("limit", limit, 1, LIMIT_MAX)
+    arguments: list[Argument] = [limit, _ms(checked_seconds("ttl_s", ttl_s, 0.001)), caps.per_tenant]
     for kind, cap in caps.per_kind.items():
         arguments += [kind, cap]
 
@@ -111,19 +106,19 @@ def claim(most: int, caps: Caps, lease_s: float, now_ms: int | None) -> Command[
     return Command("claim", arguments, read, now_ms)
 
 
-def release(job_id: str, attempt: int, waiting_for: str, delay_s: float, now_ms: int | None) -> Command[Change]:
+def release(job_id: str, attempt: int, waiting_for: str, delay_s: float, now_ms: int | None) -> Command[JobChange]:
     """See `JobStore.release`."""
     who = _attempt(job_id, attempt)[:2]
     delay = _ms(checked_seconds("delay_s", delay_s))
     return Command("release", [*who, shortened(waiting_for, _MESSAGE_MAX), delay], _change, now_ms)
 
 
-def dispatched(job_id: str, attempt: int, now_ms: int | None) -> Command[Change]:
+def dispatched(job_id: str, attempt: int, now_ms: int | None) -> Command[JobChange]:
     """See `JobStore.dispatched`."""
     return Command("dispatched", _attempt(job_id, attempt), _change, now_ms)
 
 
-def started(job_id: str, attempt: int, event_ms: int | None, now_ms: int | None) -> Command[Change]:
+def started(job_id: str, attempt: int, event_ms: int | None, now_ms: int | None) -> Command[JobChange]:
     """See `JobStore.started`."""
     return Command("started", [*_attempt(job_id, attempt), _time(event_ms)], _change, now_ms)
 
@@ -139,7 +134,7 @@ def report(
     counts: Mapping[str, float] | None,
     result: Mapping[str, Any] | None,
     now_ms: int | None,
-) -> Command[Signal]:
+) -> Command[ReportReply]:
     """See `JobStore.report`."""
     arguments: list[Argument] = [*_attempt(job_id, attempt)]
     if percent is not None:
@@ -157,7 +152,7 @@ def report(
         arguments += ["counts", json_of("counts", counts, _COUNTS_MAX)]
     if result is not None:
         arguments += ["result", json_of("result", result, options.bytes_max)]
-    return Command("report", arguments, lambda reply: Signal(reply[0] == 1, reply[1] == 1), now_ms)
+    return Command("report", arguments, lambda reply: ReportReply(reply[0] == 1, reply[1] == 1), now_ms)
 
 
 def succeed(
@@ -167,10 +162,10 @@ def succeed(
     result: Mapping[str, Any] | None,
     event_ms: int | None,
     now_ms: int | None,
-) -> Command[Ending]:
+) -> Command[JobChange]:
     """See `JobStore.succeed`."""
-    kept: Argument = "" if result is None else json_of("result", result, options.bytes_max)
-    return Command("succeed", [*_attempt(job_id, attempt), _time(event_ms), kept], _ending, now_ms)
+    encoded_result: Argument = "" if result is None else json_of("result", result, options.bytes_max)
+    return Command("succeed", [*_attempt(job_id, attempt), _time(event_ms), encoded_result], _change, now_ms)
 
 
 def fail(
@@ -182,22 +177,28 @@ def fail(
     may_retry: bool,
     event_ms: int | None,
     now_ms: int | None,
-) -> Command[Ending]:
+) -> Command[JobChange]:
     """See `JobStore.fail`."""
     try:
-        known = FailureCode(code)
+        failure_code = FailureCode(code)
     except ValueError:
         raise JobUsageError(f"a failure's code is one of {', '.join(FailureCode)}, not {str(code)[:60]!r}") from None
-    arguments = [*_attempt(job_id, attempt), _time(event_ms), known, shortened(message, _MESSAGE_MAX), int(may_retry)]
-    return Command("fail", arguments, _ending, now_ms)
+    arguments = [
+        *_attempt(job_id, attempt),
+        _time(event_ms),
+        failure_code,
+        shortened(message, _MESSAGE_MAX),
+        int(may_retry),
+    ]
+    return Command("fail", arguments, _change, now_ms)
 
 
-def end_canceled(job_id: str, attempt: int, event_ms: int | None, now_ms: int | None) -> Command[Ending]:
+def end_canceled(job_id: str, attempt: int, event_ms: int | None, now_ms: int | None) -> Command[JobChange]:
     """See `JobStore.end_canceled`."""
-    return Command("end_canceled", [*_attempt(job_id, attempt)[:2], _time(event_ms)], _ending, now_ms)
+    return Command("end_canceled", [*_attempt(job_id, attempt)[:2], _time(event_ms)], _change, now_ms)
 
 
-def adopt(job_id: str, attempt: int, run_id: str, now_ms: int | None) -> Command[Change]:
+def adopt(job_id: str, attempt: int, run_id: str, now_ms: int | None) -> Command[JobChange]:
     """See `JobStore.adopt`."""
     return Command("adopt", [*_attempt(job_id, attempt)[:2], checked_text("run_id", run_id)], _change, now_ms)
 
@@ -207,9 +208,9 @@ def cancel(job_id: str, now_ms: int | None) -> Command[Job | None]:
     return Command("cancel", [checked_id(job_id)], job_of, now_ms)
 
 
-def sweep(most: int, options: JobStoreOptions, now_ms: int | None) -> Command[list[Job]]:
+def sweep(limit: int, options: JobStoreOptions, now_ms: int | None) -> Command[list[Job]]:
     """See `JobStore.sweep`."""
-    return Command("sweep", [checked_whole("most", most, 1, LIMIT_MAX), _ms(options.sweep_gap_s)], jobs_of, now_ms)
+    return Command("sweep", [checked_whole("limit", limit, 1, LIMIT_MAX), _ms(options.sweep_gap_s)], jobs_of, now_ms)
 
 
 def restore(job: Job, options: JobStoreOptions, now_ms: int | None) -> Command[bool]:

@@ -1,4 +1,4 @@
-"""The job store's errors: one tree, beside the limiter's."""
+"""The job store's errors."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from typing import Literal
 
 
 class JobError(Exception):
-    """The root: whatever goes wrong in the job store by its own account."""
+    """The base of the job store's errors."""
 
 
 class JobStoreUnavailableError(JobError):
-    """Redis gave no answer, or not one of its own; whether the call was executed is not known. Calls may be repeated."""
+    """Redis did not answer, or answered with an error; the call may have been executed. It is safe to repeat."""
 
 
 class JobUsageError(JobError, ValueError):
-    """A call that can't be meant: too large, not JSON, out of range; the message says which value and what is allowed."""
+    """An invalid argument: too large, not JSON, out of range; the message says which value, and what is allowed."""
 
 
 class IdempotencyConflictError(JobError):
-    """The idempotency key belongs to a job whose request was another one.
+    """The idempotency key was used for another request.
 
     Attributes:
-        job_id: the job that the key made.
+        job_id: the job that was created with the key.
     """
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(
-            f"this idempotency key was used for job {job_id} with another request: use a new key for a new request"
+            f"this idempotency key was used for another request (job {job_id}): use a new key for each request"
         )
 
 
 class QueueFullError(JobError):
-    """As many jobs wait as may wait.
+    """The queue of a tenant, or of all tenants, is full.
 
     Attributes:
-        scope: "tenant" if it is this tenant's jobs, "all" if it is those of all.
+        scope: "tenant" for this tenant's queue, "all" for the queue of all tenants.
         retry_after_s: when to try again, in seconds.
     """
 
     def __init__(self, scope: Literal["tenant", "all"], limit: int, retry_after_s: float) -> None:
         self.scope = scope
         self.retry_after_s = retry_after_s
-        whose = "this tenant" if scope == "tenant" else "all tenants"
-        super().__init__(f"{limit} jobs of {whose} wait already, the most allowed: retry in {retry_after_s:g} s")
+        queue = "the tenant's job queue" if scope == "tenant" else "the job queue of all tenants"
+        super().__init__(f"{queue} is full ({limit:,} waiting): retry in {retry_after_s:g} s")

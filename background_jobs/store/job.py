@@ -93,9 +93,9 @@ class Job:
     def as_document(self) -> dict[str, Any]:
         """The job for JSON: the attributes, with each `…_ms` as `…_at` in RFC 3339, and whether it `is_ended`."""
         document: dict[str, Any] = {name: getattr(self, name) for name in _AS_THEY_ARE}
-        for name, shown in _SHOWN_TIMES:
+        for name, shown_name in _SHOWN_TIMES:
             value = getattr(self, name)
-            document[shown] = None if value is None else rfc3339(value)
+            document[shown_name] = None if value is None else rfc3339(value)
         document["params"], document["counts"] = dict(self.params), dict(self.counts)
         document["state"] = self.state.value
         document["deadlines"] = {f"{name}_s": getattr(self.deadlines, f"{name}_s") for name in _SPANS}
@@ -176,8 +176,8 @@ def jobs_of(replies: list[bytes]) -> list[Job]:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """What became of a submission: a job was created, was there before (`replayed`), or was `joined`."""
+class SubmitResult:
+    """The result of a submission: the job was created, existed before (`replayed`), or was `joined`."""
 
     job: Job
     outcome: Literal["created", "replayed", "joined"]
@@ -211,28 +211,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What became of a call: whether it changed anything, and the job as it is now; None if it is not known."""
+class JobChange:
+    """The result of a call: whether it changed the job, and the job after it; None if it is unknown.
+
+    Where `fail` left attempts, the job is retrying and has not ended.
+    """
 
     job: Job | None
     applied: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Ending(Change):
-    """The same of an ending. Where `fail` left attempts, the job is retrying and not ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """What a run is told: whether its attempt is still the one that counts, and whether it should stop."""
+class ReportReply:
+    """The answer to a run's report: whether its attempt is still current, and whether it should stop."""
 
     is_current: bool
     is_cancel_requested: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class JobPage:
     """Some jobs, newest first, and the cursor (`before`) of the next page; None at the end.
 
     A page may have fewer jobs than asked for although more follow: one call looks at a bounded number of jobs.

@@ -28,7 +28,7 @@ class JobStoreOptions:
         events_length: about how many events one job keeps, newest.
         feed_length: about how many events the feed of all jobs keeps.
         sweep_gap_s: a longer pause between two sweeps counts as an outage, after which leases, starts and cancellations
-            get their time anew: their signs of life could not arrive.
+            get their time again: their signs of life could not arrive.
         gauge_s: how long a gauge that was set is shown.
         bytes_max: the most bytes of a job's params or result, as JSON.
     """

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from background_jobs.store.checks import checked_id, checked_text, checked_whole
-from background_jobs.store.command import LIMIT_MAX, Argument, Command
 from background_jobs.store.errors import JobUsageError
 from background_jobs.store.event import JobEvent, event_of
-from background_jobs.store.job import Job, Page, job_of, jobs_of, pairs
+from background_jobs.store.job import Job, JobPage, job_of, jobs_of, pairs
 from background_jobs.store.options import JobStoreOptions
+from background_jobs.store.scripts import LIMIT_MAX, Argument, Command
 from background_jobs.store.states import LIVE, JobState
 from background_jobs.store.stats import JobStats, stats_of
 
@@ -27,22 +27,22 @@ def get_many(job_ids: Iterable[str]) -> Command[list[Job | None]]:
 
 def list_jobs(
     tenant: str | None, kind: str | None, states: Iterable[JobState], limit: int, before: str | None
-) -> Command[Page]:
+) -> Command[JobPage]:
     """See `JobStore.list`."""
     checked_whole("limit", limit, 1, LIMIT_MAX)
-    wanted = sorted({JobState(state) for state in states})
-    index = "live" if wanted and LIVE.issuperset(wanted) else "all"
+    requested_states = sorted({JobState(state) for state in states})
+    index = "live" if requested_states and LIVE.issuperset(requested_states) else "all"
     if tenant is not None:
         index += ":" + checked_text("tenant", tenant)
     from_ms, _, after = (before or "").partition("-")
     if before is not None and not (from_ms.isdecimal() and after):
         raise JobUsageError(f"a cursor is what a page's `next` said, not {before[:60]!r}")
 
-    def read(reply: Any) -> Page:
+    def read(reply: Any) -> JobPage:
         at = f"{reply[1].decode()}-{reply[2].decode()}" if len(reply) > 2 else None
-        return Page(jobs_of(reply[0]), at)
+        return JobPage(jobs_of(reply[0]), at)
 
-    return Command("list", [index, kind or "", ",".join(wanted), limit, from_ms, after], read)
+    return Command("list", [index, kind or "", ",".join(requested_states), limit, from_ms, after], read)
 
 
 def events(job_id: str, after_seq: int, limit: int) -> Command[list[JobEvent]]:
@@ -61,8 +61,8 @@ def feed(after: str, block_ms: int, limit: int, options: JobStoreOptions) -> lis
     """See `JobStore.feed`. The one command that is not a script: a script can't wait."""
     checked_whole("limit", limit, 1, 10 * LIMIT_MAX)
     checked_whole("block_ms", block_ms, 0, 1 << 31)
-    most = max(round(options.timeout_s * 500), 1)
-    waits: list[Argument] = ["BLOCK", min(block_ms, most)] if block_ms else []
+    limit_ms = max(round(options.timeout_s * 500), 1)
+    waits: list[Argument] = ["BLOCK", min(block_ms, limit_ms)] if block_ms else []
     return ["XREAD", "COUNT", limit, *waits, "STREAMS", f"{options.prefix}feed", after]
 
 
@@ -93,18 +93,18 @@ def stats(now_ms: int | None) -> Command[JobStats]:
 
 def warnings(memory: Mapping[str, Any], persistence: Mapping[str, Any]) -> list[str]:
     """What in a server's INFO would lose jobs."""
-    found = []
+    texts = []
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        found.append(
+        texts.append(
             f"Redis may evict jobs: its maxmemory-policy is {policy}. Set `maxmemory-policy noeviction` for the jobs' server."
         )
     if not persistence.get("aof_enabled"):
-        found.append(
+        texts.append(
             "Redis may lose the last seconds of jobs when it restarts: appendonly is off. Set `appendonly yes`; jobs that "
-            "are lost all the same are rebuilt from the archive and from Dagster's runs."
+            "are lost all the same are restored from the archive and from Dagster's runs."
         )
-    return found
+    return texts
 
 
 def _text(reply: Any) -> str | None:

@@ -1,16 +1,17 @@
-"""The scripts: one for each operation, each the shared fragments and lua/<operation>.lua, with this store's constants."""
+"""The scripts, one per operation: the shared fragments, lua/<operation>.lua and this store's constants; and a call of one."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from background_jobs.store.options import JobStoreOptions
 
-FRAGMENTS = ("prelude", "queue", "moves", "deadlines")
-OPERATIONS = (
+_FRAGMENTS = ("prelude", "queue", "moves", "deadlines")
+_OPERATIONS = (
     "adopt",
     "cancel",
     "claim",
@@ -39,6 +40,11 @@ OPERATIONS = (
 #: Upper bounds of the buckets of every histogram, in seconds.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 
+T = TypeVar("T")
+Argument: TypeAlias = str | bytes | int
+#: The most jobs that one call reads or changes.
+LIMIT_MAX = 1_000
+
 _lua = files("background_jobs.store") / "lua"
 
 
@@ -48,6 +54,16 @@ class Script:
 
     text: bytes
     sha: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[T]):
+    """One script call: the operation, its arguments after the time, and the function that reads its reply."""
+
+    operation: str
+    arguments: Sequence[Argument]
+    read: Callable[[Any], T]
+    now_ms: int | None = None
 
 
 def _constants(options: JobStoreOptions) -> str:
@@ -61,17 +77,17 @@ def _constants(options: JobStoreOptions) -> str:
         "queued_per_tenant": options.queued_per_tenant,
         "queued": options.queued,
     }
-    listed = ", ".join(f"{name} = {value}" for name, value in values.items())
+    pairs = ", ".join(f"{name} = {value}" for name, value in values.items())
     bounds = ", ".join(str(round(bound * 1000)) for bound in BOUNDS_S)
-    return f"local OPTIONS = {{ {listed} }}\nlocal BOUNDS_MS = {{ {bounds} }}"
+    return f"local OPTIONS = {{ {pairs} }}\nlocal BOUNDS_MS = {{ {bounds} }}"
 
 
 def load_scripts(options: JobStoreOptions) -> Mapping[str, Script]:
     """All scripts by operation."""
-    read = {name: (_lua / f"{name}.lua").read_text(encoding="utf-8") for name in (*FRAGMENTS, *OPERATIONS)}
-    shared = "\n".join([_constants(options), *(read[name] for name in FRAGMENTS)])
+    texts = {name: (_lua / f"{name}.lua").read_text(encoding="utf-8") for name in (*_FRAGMENTS, *_OPERATIONS)}
+    shared = "\n".join([_constants(options), *(texts[name] for name in _FRAGMENTS)])
     scripts = {}
-    for name in OPERATIONS:
-        text = f"{shared}\n{read[name]}".encode()
+    for name in _OPERATIONS:
+        text = f"{shared}\n{texts[name]}".encode()
         scripts[name] = Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
     return scripts

@@ -11,11 +11,10 @@ from redis.exceptions import NoScriptError, RedisError
 
 from background_jobs.store import commands, queries
 from background_jobs.store.clients import private_client, unavailable
-from background_jobs.store.command import Command
 from background_jobs.store.event import JobEvent
-from background_jobs.store.job import Caps, Change, Claim, Ending, Job, Page, Signal, Submitted
+from background_jobs.store.job import Caps, Claim, Job, JobChange, JobPage, ReportReply, SubmitResult
 from background_jobs.store.options import JobStoreOptions
-from background_jobs.store.scripts import load_scripts
+from background_jobs.store.scripts import Command, load_scripts
 from background_jobs.store.states import JobState
 from background_jobs.store.stats import JobStats
 from background_jobs.store.submission import Submission
@@ -58,7 +57,7 @@ class JobStore:
             raise unavailable(error) from error
         return command.read(reply)
 
-    def submit(self, submission: Submission, *, now_ms: int | None = None) -> Submitted:
+    def submit(self, submission: Submission, *, now_ms: int | None = None) -> SubmitResult:
         """Make a job, or find the one that this submission made before (same id, same idempotency key), or join one.
 
         Raises:
@@ -84,7 +83,7 @@ class JobStore:
         states: Iterable[JobState] = (),
         limit: int = 50,
         before: str | None = None,
-    ) -> Page:
+    ) -> JobPage:
         """Jobs, newest first.
 
         Args:
@@ -124,25 +123,27 @@ class JobStore:
         return self._run(queries.feed_bounds())
 
     def claim(
-        self, *, most: int, caps: Caps = _NO_CAPS, lease_s: float = 15, now_ms: int | None = None
+        self, *, limit: int, caps: Caps = _NO_CAPS, ttl_s: float = 15, now_ms: int | None = None
     ) -> builtins.list[Claim]:
         """Take jobs to launch: queued ones, and retrying ones whose delay is over; by turns among the tenants.
 
-        A claim lapses after `lease_s`; the same attempt is then claimed again, with the same run id.
+        A claim lapses after `ttl_s`; the same attempt is then claimed again, with the same run id.
         """
-        return self._run(commands.claim(most, caps, lease_s, now_ms))
+        return self._run(commands.claim(limit, caps, ttl_s, now_ms))
 
     def release(
         self, job_id: str, attempt: int, *, waiting_for: str, delay_s: float, now_ms: int | None = None
-    ) -> Change:
+    ) -> JobChange:
         """Give a claimed job back that was not launched, and say why; it keeps its place and may be claimed after `delay_s`."""
         return self._run(commands.release(job_id, attempt, waiting_for, delay_s, now_ms))
 
-    def dispatched(self, job_id: str, attempt: int, *, now_ms: int | None = None) -> Change:
+    def dispatched(self, job_id: str, attempt: int, *, now_ms: int | None = None) -> JobChange:
         """Dagster has the run. Not applied on a job that was canceled meanwhile: its run is to be stopped."""
         return self._run(commands.dispatched(job_id, attempt, now_ms))
 
-    def started(self, job_id: str, attempt: int, *, event_ms: int | None = None, now_ms: int | None = None) -> Change:
+    def started(
+        self, job_id: str, attempt: int, *, event_ms: int | None = None, now_ms: int | None = None
+    ) -> JobChange:
         """The run has started; also before `dispatched` was said. `event_ms` is the time of Dagster's event."""
         return self._run(commands.started(job_id, attempt, event_ms, now_ms))
 
@@ -157,7 +158,7 @@ class JobStore:
         counts: Mapping[str, float] | None = None,
         result: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
-    ) -> Signal:
+    ) -> ReportReply:
         """A run's sign of life, with what is new about it; renews its lease. None leaves a value as it is.
 
         Long texts are shortened (step 200 characters, message 4,000).
@@ -177,7 +178,7 @@ class JobStore:
         result: Mapping[str, Any] | None = None,
         event_ms: int | None = None,
         now_ms: int | None = None,
-    ) -> Ending:
+    ) -> JobChange:
         """The run succeeded. Without a result, what the run reported as its result stays."""
         return self._run(commands.succeed(job_id, attempt, self.options, result, event_ms, now_ms))
 
@@ -191,7 +192,7 @@ class JobStore:
         may_retry: bool = True,
         event_ms: int | None = None,
         now_ms: int | None = None,
-    ) -> Ending:
+    ) -> JobChange:
         """The attempt failed (`code` as in FailureCode): the job is retrying if attempts are left, else failed."""
         return self._run(
             commands.fail(job_id, attempt, code, message, may_retry=may_retry, event_ms=event_ms, now_ms=now_ms)
@@ -199,11 +200,11 @@ class JobStore:
 
     def end_canceled(
         self, job_id: str, attempt: int, *, event_ms: int | None = None, now_ms: int | None = None
-    ) -> Ending:
+    ) -> JobChange:
         """The run was canceled, by the job's cancellation or in Dagster."""
         return self._run(commands.end_canceled(job_id, attempt, event_ms, now_ms))
 
-    def adopt(self, job_id: str, attempt: int, run_id: str, *, now_ms: int | None = None) -> Change:
+    def adopt(self, job_id: str, attempt: int, run_id: str, *, now_ms: int | None = None) -> JobChange:
         """Take over a run that Dagster made itself after `attempt` failed: retrying to dispatched, as the next attempt.
 
         Not applied while a dispatcher holds a claim on that attempt.
@@ -214,9 +215,9 @@ class JobStore:
         """Ask for a job to stop: a queued one is canceled at once, one with a run is canceling; an ended one stays."""
         return self._run(commands.cancel(job_id, now_ms))
 
-    def sweep(self, *, most: int = 100, now_ms: int | None = None) -> builtins.list[Job]:
+    def sweep(self, *, limit: int = 100, now_ms: int | None = None) -> builtins.list[Job]:
         """Enforce deadlines; the jobs that were failed, retried or canceled by them. Call it about every second."""
-        return self._run(commands.sweep(most, self.options, now_ms))
+        return self._run(commands.sweep(limit, self.options, now_ms))
 
     def restore(self, job: Job, *, now_ms: int | None = None) -> bool:
         """Put a job back that Redis lost; False if its id is there, or its time is over. Restore the oldest first: that is the new order."""

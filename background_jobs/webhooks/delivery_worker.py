@@ -1,45 +1,81 @@
-"""Send the deliveries that are due. At least once: a sender that dies has its deliveries sent again, under the same id."""
+"""Send the deliveries that are due, and schedule retries. At least once: a killed worker's deliveries are sent again."""
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal, get_args
 from uuid import UUID
 
-from background_jobs.webhooks.endpoints import target_policy
-from background_jobs.webhooks.errors import WebhookError
-from background_jobs.webhooks.retry import RetryPlan
-from background_jobs.webhooks.sender import Reply, Sender
+from background_jobs.errors import WebhookError
+from background_jobs.webhooks.sender import AttemptResult, Sender
 from background_jobs.webhooks.signing import sign
-from dbconnect import Settings
 from dbconnect.routes import Connection
 from dbsql import query
 
-Outcome = Literal["delivered", "retried", "failed", "gone"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+DeliveryOutcome = Literal["delivered", "retried", "failed", "gone"]
+DELIVERY_OUTCOMES: tuple[DeliveryOutcome, ...] = get_args(DeliveryOutcome)
 
-_LOOK_AGAIN_S = 0.2
-_CONTENT_TYPE = "application/json"
-_USER_AGENT = "Salespulse-Webhooks"
+_POLL_S = 0.2
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
+_HEADERS = {"Content-Type": "application/json", "User-Agent": "Salespulse-Webhooks"}
 
 _logger = logging.getLogger(__name__)
 
 
-def _never() -> bool:
-    return False
+@dataclass(frozen=True)
+class RetrySchedule:
+    """When a failed delivery is retried: delays that grow over hours, with jitter, so that retries do not come all at once.
 
-
-def sender_of(settings: Settings) -> Sender:
-    """Make the sender.
-
-    Raises:
-        SettingsError: a network in the settings is none.
+    Attributes:
+        delays_s: the delay after each failed attempt but the last: one fewer than there are attempts.
+        jitter: the fraction by which a delay varies, either way.
+        retry_after_max_s: a receiver's `Retry-After` is respected up to this; it never shortens a delay.
     """
-    return Sender(target_policy(settings), timeout_s=settings.webhook_timeout_seconds)
+
+    delays_s: tuple[float, ...] = (
+        5, 30, 2 * _MINUTE_S, 10 * _MINUTE_S, 30 * _MINUTE_S, _HOUR_S, 2 * _HOUR_S, 3 * _HOUR_S, 6 * _HOUR_S,
+    )  # fmt: skip
+    jitter: float = 0.2
+    retry_after_max_s: float = 6 * _HOUR_S
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: a delay is negative or shorter than the one before, or the jitter is outside 0 to 1.
+        """
+        if any(delay < 0 for delay in self.delays_s) or any(
+            later < sooner for sooner, later in pairwise(self.delays_s)
+        ):
+            raise ValueError(f"delays must be 0 or more and never decrease: {self.delays_s}")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"the jitter must be from 0 to below 1, not {self.jitter}")
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there are in all."""
+        return len(self.delays_s) + 1
+
+    def delay_s(
+        self, attempt: int, *, retry_after_s: float | None = None, draw: Callable[[], float] = random.random
+    ) -> float | None:
+        """Return the delay after a failed attempt, in seconds; None after the last one.
+
+        Args:
+            attempt: the one that failed, from 1.
+            retry_after_s: the receiver's `Retry-After`.
+            draw: returns a number from 0 to below 1.
+        """
+        if attempt > len(self.delays_s):
+            return None
+        delay_s = self.delays_s[attempt - 1] * (1 + self.jitter * (2 * draw() - 1))
+        return max(delay_s, min(retry_after_s or 0.0, self.retry_after_max_s))
 
 
 def send_due(
@@ -47,31 +83,31 @@ def send_due(
     sender: Sender,
     *,
     now: datetime | None = None,
-    plan: RetryPlan | None = None,
-    lease_s: float = 120.0,
-    most_at_once: int = 32,
-    most_per_endpoint: int = 4,
-    should_stop: Callable[[], bool] = _never,
-) -> Counter[Outcome]:
-    """Send every delivery that is due, many at once, until none is; the caller calls again every second or so.
+    retries: RetrySchedule | None = None,
+    claim_ttl_s: float = 120.0,
+    concurrency: int = 32,
+    endpoint_concurrency: int = 4,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Counter[DeliveryOutcome]:
+    """Send all deliveries that are due, concurrently; the caller calls again every second or so.
 
     Args:
         connection: as the pipeline's role, autocommit; no transaction is open while anything is sent.
         sender: makes the attempts.
         now: a clock for tests; the server's unless given.
-        plan: when a failed delivery is tried again.
-        lease_s: how long a delivery is this sender's; longer than an attempt may take.
-        most_at_once: attempts under way.
-        most_per_endpoint: of these to one endpoint, by all senders together (two that claim in the same moment may pass it).
-        should_stop: asked several times a second; when it says yes, attempts under way are given back, and this returns.
+        retries: when a failed delivery is retried.
+        claim_ttl_s: after this another worker may send the delivery; must be longer than an attempt takes.
+        concurrency: attempts at a time.
+        endpoint_concurrency: of these to one endpoint, by all workers (two that claim at the same moment may exceed it).
+        should_stop: called several times a second; once true, attempts in progress are released, and this returns.
 
     Returns:
-        how many attempts ended in each way: delivered; failed and to be retried; failed for good; answered 410, by which
-        the endpoint is disabled.
+        The number of attempts by outcome: delivered, retried later, failed for good, or gone (answered 410, which
+        disables the endpoint).
     """
-    limits = {"lease_s": lease_s, "most_per_endpoint": most_per_endpoint}
-    delivering = _Delivering(connection, sender, now, plan or RetryPlan(), limits)
-    return asyncio.run(delivering.run(most_at_once, should_stop))
+    claim_options = {"lease_s": claim_ttl_s, "most_per_endpoint": endpoint_concurrency}
+    worker = _DeliveryWorker(connection, sender, now, retries or RetrySchedule(), claim_options)
+    return asyncio.run(worker.run(concurrency, should_stop))
 
 
 @dataclass(frozen=True)
@@ -87,73 +123,72 @@ class _Delivery:
 
 
 @dataclass
-class _Delivering:
+class _DeliveryWorker:
     connection: Connection
     sender: Sender
     now: datetime | None
-    plan: RetryPlan
-    limits: dict[str, float]
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    retries: RetrySchedule
+    claim_options: dict[str, float]
+    outcomes: Counter[DeliveryOutcome] = field(default_factory=Counter)
 
-    async def run(self, most_at_once: int, should_stop: Callable[[], bool]) -> Counter[Outcome]:
-        under_way: dict[asyncio.Task[Reply], _Delivery] = {}
+    async def run(self, concurrency: int, should_stop: Callable[[], bool]) -> Counter[DeliveryOutcome]:
+        attempts: dict[asyncio.Task[AttemptResult], _Delivery] = {}
         while not should_stop():
-            for delivery in self._claim(most_at_once - len(under_way)):
-                under_way[asyncio.create_task(self._attempt(delivery))] = delivery
-            if not under_way:
+            for delivery in self._claim(concurrency - len(attempts)):
+                attempts[asyncio.create_task(self._attempt(delivery))] = delivery
+            if not attempts:
                 break
-            ended, _ = await asyncio.wait(under_way, timeout=_LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                self._record(under_way.pop(task), task.result())
-        for task in under_way:
+            done, _ = await asyncio.wait(attempts, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                self._record(attempts.pop(task), task.result())
+        for task in attempts:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        for delivery in under_way.values():
+        await asyncio.gather(*attempts, return_exceptions=True)
+        for delivery in attempts.values():
             self._execute("webhooks.release", delivery)
         return self.outcomes
 
-    def _claim(self, most: int) -> list[_Delivery]:
-        if most <= 0:
+    def _claim(self, limit: int) -> list[_Delivery]:
+        if limit <= 0:
             return []
-        parameters = {**self.limits, "now": self.now, "most": most}
+        parameters = {**self.claim_options, "now": self.now, "most": limit}
         rows = self.connection.execute(query("webhooks.claim"), parameters).fetchall()
         return [_Delivery(**row) for row in rows]
 
-    async def _attempt(self, delivery: _Delivery) -> Reply:
+    async def _attempt(self, delivery: _Delivery) -> AttemptResult:
         now_s = self.now.timestamp() if self.now else time.time()
         secrets = [secret for secret in (delivery.secret, delivery.previous_secret) if secret]
         body = delivery.body.encode()
         try:
-            signed = sign(secrets, f"msg_{delivery.delivery_id.hex}", int(now_s), body)
+            signature = sign(secrets, f"msg_{delivery.delivery_id.hex}", int(now_s), body)
         except WebhookError as error:
-            return Reply(error=f"not sent: {error}")
-        headers = {"Content-Type": _CONTENT_TYPE, "User-Agent": _USER_AGENT, **signed}
-        return await self.sender.send(delivery.url, headers, body)
+            return AttemptResult(error=f"not sent: {error}")
+        return await self.sender.send(delivery.url, {**_HEADERS, **signature}, body)
 
-    def _record(self, delivery: _Delivery, reply: Reply) -> None:
-        delay_s = self.plan.delay_s(delivery.attempts, retry_after_s=reply.retry_after_s)
-        outcome: Outcome
-        if reply.is_success:
+    def _record(self, delivery: _Delivery, result: AttemptResult) -> None:
+        delay_s = self.retries.delay_s(delivery.attempts, retry_after_s=result.retry_after_s)
+        outcome: DeliveryOutcome
+        if result.is_success:
             outcome, state, delay_s = "delivered", "delivered", None
-        elif reply.is_gone:
+        elif result.is_gone:
             outcome, state, delay_s = "gone", "failed", None
         elif delay_s is None:
             outcome, state = "failed", "failed"
         else:
             outcome, state = "retried", "pending"
-        result = {
+        parameters = {
             "state": state,
             "retry_after_s": delay_s,
-            "seconds": reply.seconds,
-            "status": reply.status,
-            "error": reply.error,
-            "response": reply.excerpt or None,
+            "seconds": result.seconds,
+            "status": result.status,
+            "error": result.error,
+            "response": result.excerpt or None,
         }
         with self.connection.transaction():
-            if not self._execute("webhooks.record_attempt", delivery, **result):
-                _logger.warning("delivery %s was taken up by another sender meanwhile", delivery.delivery_id)
+            if not self._execute("webhooks.record_attempt", delivery, **parameters):
+                _logger.warning("delivery %s: its claim expired, and another worker sent it", delivery.delivery_id)
                 return
-            if reply.is_gone:
+            if result.is_gone:
                 self._execute("webhooks.disable_endpoint", delivery, reason="it answered 410 Gone")
         self.outcomes[outcome] += 1
         if outcome != "delivered":
@@ -162,12 +197,12 @@ class _Delivering:
                 delivery.delivery_id,
                 delivery.endpoint_id,
                 delivery.attempts,
-                reply.error or f"answered {reply.status}",
-                outcome if delay_s is None else f"again in {delay_s:.0f} s",
+                result.error or f"answered {result.status}",
+                outcome if delay_s is None else f"retry in {delay_s:.0f} s",
             )
 
     def _execute(self, name: str, delivery: _Delivery, **parameters: object) -> int:
-        """Run a statement about a delivery, and say how many rows it changed."""
+        """Execute a statement about a delivery; return the number of changed rows."""
         keys = {
             "delivery_id": delivery.delivery_id,
             "lease_id": delivery.lease_id,

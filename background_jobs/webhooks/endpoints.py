@@ -1,11 +1,14 @@
-"""Endpoints: where one tenant's webhooks go, and the secrets that sign them."""
+"""Webhook endpoints: the URLs that one tenant's webhooks go to, and the secrets that sign them.
+
+What changes an endpoint raises WebhookUsageError if there is no endpoint of this id.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from background_jobs.webhooks.errors import TargetError, WebhookUsageError
-from background_jobs.webhooks.secret import new_secret
+from background_jobs.errors import TargetError, WebhookUsageError
+from background_jobs.webhooks.signing import new_secret
 from background_jobs.webhooks.target import Target, TargetPolicy
 from dbconnect import Settings, SettingsError
 from dbconnect.routes import Connection, Row
@@ -15,10 +18,10 @@ EVENT_TYPES = ("job.succeeded", "job.failed", "job.canceled")
 
 
 def target_policy(settings: Settings) -> TargetPolicy:
-    """Where webhooks may go.
+    """Return the settings' policy on where webhooks may go.
 
     Raises:
-        SettingsError: a network in the settings is none.
+        SettingsError: a private network in the settings is invalid.
     """
     try:
         return TargetPolicy.allowing(settings.webhook_private_networks)
@@ -34,20 +37,20 @@ def create_endpoint(
     policy: TargetPolicy,
     event_types: Sequence[str] = (),
 ) -> tuple[int, str]:
-    """Make an endpoint, and give its id and its secret.
+    """Create an endpoint; return its id and its secret.
 
     Args:
         connection: as the pipeline's role.
-        tenant_id: whose jobs it is told of.
-        url: where to.
+        tenant_id: the tenant whose jobs it is notified of.
+        url: the receiver's address.
         policy: where webhooks may go.
-        event_types: some of `EVENT_TYPES`; none given: all.
+        event_types: some of `EVENT_TYPES`; none means all.
 
     Raises:
-        WebhookUsageError: no such tenant or event type, or a URL to which nothing would be sent.
+        WebhookUsageError: no such tenant or event type, or a URL that the policy forbids.
     """
     if unknown := [name for name in event_types if name not in EVENT_TYPES]:
-        raise WebhookUsageError(f"no event type {unknown[0]!r}; there are {', '.join(EVENT_TYPES)}")
+        raise WebhookUsageError(f"no event type {unknown[0]!r}: choose of {', '.join(EVENT_TYPES)}")
     try:
         Target.parse(url, policy)
     except TargetError as error:
@@ -66,52 +69,36 @@ def create_endpoint(
 
 
 def list_endpoints(connection: Connection, tenant_id: str | None = None) -> list[Row]:
-    """Give the endpoints of a tenant, or of every one: one row each, with counts of its deliveries, without secrets."""
+    """Return the endpoints of a tenant, or of all: one row each, with counts of deliveries, without secrets."""
     return connection.execute(query("webhooks.list_endpoints"), {"tenant_id": tenant_id}).fetchall()
 
 
 def rotate_secret(
     connection: Connection, endpoint_id: int, *, overlap_s: float, now: datetime | None = None
 ) -> tuple[str, datetime]:
-    """Give an endpoint a new secret; return it, and until when the one before signs beside it.
-
-    Raises:
-        WebhookUsageError: there is no such endpoint.
-    """
+    """Create a new secret for an endpoint; return it, and until when the previous one signs as well."""
     secret = new_secret()
     row = _change(connection, "webhooks.rotate_secret", endpoint_id, secret=secret, overlap_s=overlap_s, now=now)
     return secret, row["previous_secret_until"]
 
 
 def enable_endpoint(connection: Connection, endpoint_id: int) -> None:
-    """Send to it again, what waited meanwhile first.
-
-    Raises:
-        WebhookUsageError: there is no such endpoint.
-    """
+    """Send to an endpoint again, beginning with the deliveries that waited."""
     _change(connection, "webhooks.enable_endpoint", endpoint_id)
 
 
 def disable_endpoint(connection: Connection, endpoint_id: int, *, reason: str) -> None:
-    """Send nothing more to it: new events are not kept for it, those that wait stay.
-
-    Raises:
-        WebhookUsageError: there is no such endpoint.
-    """
+    """Stop sending to an endpoint: pending deliveries wait, and new events are not enqueued."""
     _change(connection, "webhooks.disable_endpoint", endpoint_id, reason=reason)
 
 
 def remove_endpoint(connection: Connection, endpoint_id: int) -> None:
-    """Delete it with its deliveries.
-
-    Raises:
-        WebhookUsageError: there is no such endpoint.
-    """
+    """Delete an endpoint and its deliveries."""
     _change(connection, "webhooks.remove_endpoint", endpoint_id)
 
 
 def _change(connection: Connection, name: str, endpoint_id: int, **parameters: Any) -> Row:
     row = connection.execute(query(name), {"endpoint_id": endpoint_id, **parameters}).fetchone()
     if row is None:
-        raise WebhookUsageError(f"no endpoint {endpoint_id}; `salespulse webhook list` shows them")
+        raise WebhookUsageError(f"there is no endpoint {endpoint_id}; `salespulse webhook list` shows them")
     return row

@@ -1,4 +1,4 @@
-"""Hooks: addresses at which another system may start a tenant's job. The token is the address, the signature the proof."""
+"""Inbound hooks: addresses at which another system may start a tenant's job. A token is in the address; calls are signed."""
 
 import hashlib
 import secrets as random_secrets
@@ -9,28 +9,25 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from background_jobs.kinds import kind_named
-from background_jobs.webhooks.errors import SecretError, WebhookUsageError
-from background_jobs.webhooks.secret import new_secret, signing_key
-from background_jobs.webhooks.signing import verify
+from background_jobs.errors import SecretError, WebhookUsageError
+from background_jobs.kinds import get_kind
+from background_jobs.webhooks.signing import new_secret, signing_key
 from dbconnect.routes import AsyncConnection, Connection, Row
 from dbsql import query
 
-__all__ = ["Hook", "NewHook", "create_hook", "find_hook", "list_hooks", "revoke_hook", "rotate_hook_secret", "verify"]
-
-_PREFIX = "sph_"
+_TOKEN_PREFIX = "sph_"  # noqa: S105 - a prefix, no secret
 
 
 @dataclass(frozen=True)
 class Hook:
-    """What a call of a hook starts.
+    """A hook and the job that it starts.
 
     Attributes:
-        hook_id: running number; fit for logs.
-        tenant_id: whose job it is.
-        kind: of the job.
-        params: of the job, fixed when the hook was made: a call's body adds none.
-        secrets: those by which a call may be signed, for `verify`.
+        hook_id: a number, which logs may show.
+        tenant_id: the job's tenant.
+        kind: the job's kind.
+        params: the job's parameters, fixed when the hook was created: a call adds none.
+        secrets: those that may sign a call, for `verify_signature`.
     """
 
     hook_id: int
@@ -42,12 +39,12 @@ class Hook:
 
 @dataclass(frozen=True)
 class NewHook:
-    """A hook just made: token and secret are shown this once.
+    """A hook that was just created: token and secret are shown only now.
 
     Attributes:
-        hook_id: running number.
-        token: the last part of its address.
-        secret: what the other system signs with.
+        hook_id: a number, which logs may show.
+        token: the last part of the hook's address.
+        secret: the other system signs with it.
     """
 
     hook_id: int
@@ -56,11 +53,11 @@ class NewHook:
 
 
 async def find_hook(connection: AsyncConnection, token: str) -> Hook | None:
-    """Give the hook of a token; None: there is none, or it was revoked.
+    """Return a token's hook; None if it does not exist or was revoked.
 
     Args:
         connection: as the dashboard's role, on any server of the warehouse; no tenant need be set.
-        token: from the address.
+        token: the last part of the hook's address.
     """
     cursor = await connection.execute(query("webhooks.find_hook"), {"token_hash": _hash(token)})
     row = await cursor.fetchone()
@@ -76,23 +73,23 @@ def create_hook(
     params: Mapping[str, Any] | None = None,
     secret: str | None = None,
 ) -> NewHook:
-    """Make a hook.
+    """Create a hook.
 
     Args:
         connection: as the pipeline's role.
-        tenant_id: whose job it starts.
-        kind: of the job.
-        name: what a person calls it.
-        params: of the job.
-        secret: where the other system makes its own; a new one unless given.
+        tenant_id: the job's tenant.
+        kind: the job's kind.
+        name: a description for people.
+        params: the job's parameters.
+        secret: one that the other system made; a new one unless given.
 
     Raises:
-        KindError: no such kind, or parameters that it refuses.
-        WebhookUsageError: no such tenant, or a secret that is not in the form.
+        KindError: no such kind, or invalid parameters.
+        WebhookUsageError: no such tenant, or a malformed secret.
     """
-    secret = _checked(secret)
-    kind_named(kind).submission(tenant=tenant_id, params=params)
-    token = _PREFIX + random_secrets.token_urlsafe(32)
+    secret = _checked_secret(secret)
+    get_kind(kind).submission(tenant=tenant_id, params=params)
+    token = _TOKEN_PREFIX + random_secrets.token_urlsafe(32)
     parameters = {
         "tenant_id": tenant_id,
         "token_hash": _hash(token),
@@ -108,7 +105,7 @@ def create_hook(
 
 
 def list_hooks(connection: Connection, tenant_id: str | None = None) -> list[Row]:
-    """Give the hooks of a tenant, or of every one, revoked ones too: one row each, without tokens and secrets."""
+    """Return the hooks of a tenant, or of all, also revoked ones: one row each, without tokens and secrets."""
     return connection.execute(query("webhooks.list_hooks"), {"tenant_id": tenant_id}).fetchall()
 
 
@@ -120,12 +117,12 @@ def rotate_hook_secret(
     secret: str | None = None,
     now: datetime | None = None,
 ) -> tuple[str, datetime]:
-    """Give a hook another secret; return it, and until when calls signed by the one before are taken.
+    """Replace a hook's secret; return the new one, and until when the previous one is accepted.
 
     Raises:
-        WebhookUsageError: there is no such hook in force, or a secret that is not in the form.
+        WebhookUsageError: there is no such active hook, or the secret is malformed.
     """
-    secret = _checked(secret)
+    secret = _checked_secret(secret)
     parameters = {"hook_id": hook_id, "secret": secret, "overlap_s": overlap_s, "now": now}
     row = connection.execute(query("webhooks.rotate_hook_secret"), parameters).fetchone()
     if row is None:
@@ -134,20 +131,20 @@ def rotate_hook_secret(
 
 
 def revoke_hook(connection: Connection, hook_id: int) -> None:
-    """End a hook: its address is unknown from now on.
+    """Revoke a hook: its address is unknown from now on.
 
     Raises:
-        WebhookUsageError: there is no such hook in force.
+        WebhookUsageError: there is no such active hook.
     """
     if connection.execute(query("webhooks.revoke_hook"), {"hook_id": hook_id}).fetchone() is None:
         raise _no_hook(hook_id)
 
 
 def _no_hook(hook_id: int) -> WebhookUsageError:
-    return WebhookUsageError(f"no hook {hook_id} is in force; `salespulse webhook hook list` shows them")
+    return WebhookUsageError(f"there is no active hook {hook_id}; `salespulse webhook hook list` shows them")
 
 
-def _checked(secret: str | None) -> str:
+def _checked_secret(secret: str | None) -> str:
     if secret is None:
         return new_secret()
     try:

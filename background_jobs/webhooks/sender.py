@@ -1,4 +1,4 @@
-"""Send one webhook: to an address that was checked, within a time, reading little of the answer."""
+"""Make one attempt to send a webhook: to a checked address, within a time limit, reading little of the response."""
 
 import asyncio
 import re
@@ -13,26 +13,26 @@ from email.utils import parsedate_to_datetime
 
 import httpcore
 
-from background_jobs.webhooks.errors import TargetError
+from background_jobs.errors import TargetError
 from background_jobs.webhooks.target import Target, TargetPolicy
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_MOST_BYTES_READ = 16 * 1024
+_BYTES_READ_MAX = 16 * 1024
 _EXCERPT_CHARACTERS = 500
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class Reply:
-    """How one attempt ended.
+@dataclass
+class AttemptResult:
+    """The result of one attempt.
 
     Attributes:
-        status: of the answer; None: there was none.
-        error: what went wrong before an answer, for a person; None with one.
-        excerpt: the beginning of the answer's body.
-        retry_after_s: what the answer's `Retry-After` asks for.
-        seconds: how long it took.
+        status: the response's status code; None if there was no response.
+        error: why there was no response, for people; None if there was one.
+        excerpt: the beginning of the response's body.
+        retry_after_s: the response's `Retry-After`, in seconds.
+        seconds: how long the attempt took.
     """
 
     status: int | None = None
@@ -43,26 +43,26 @@ class Reply:
 
     @property
     def is_success(self) -> bool:
-        """Whether the receiver took it: 2xx, nothing else; a redirection is not followed."""
+        """Whether the receiver accepted it: 2xx alone; redirects are not followed."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants nothing more: 410."""
+        """Whether the receiver wants no further webhooks: 410."""
         return self.status == 410
 
 
 class Sender:
     """Sends webhooks.
 
-    The host is looked up once, every address is checked, and the connection is made to a checked address, with the
-    name in TLS and in `Host`: what a second look-up would say does not matter. Proxies of the environment are not used.
+    The host is resolved once, every address is checked, and the connection goes to a checked address, with the name in TLS
+    and in `Host`: a later change of the name's addresses does not matter. Proxies of the environment are not used.
 
     Args:
         policy: where webhooks may go.
-        timeout_s: for all of an attempt: look-up, connection, request, answer.
-        resolve: gives a host's addresses; the system's resolver unless given.
-        ssl_context: whom to trust; the usual authorities unless given.
+        timeout_s: for a whole attempt: resolving, connecting, request and response.
+        resolver: returns a host's addresses; the system's resolver unless given.
+        ssl_context: which certificates to trust; the usual authorities unless given.
     """
 
     def __init__(
@@ -70,72 +70,100 @@ class Sender:
         policy: TargetPolicy | None = None,
         *,
         timeout_s: float = 10.0,
-        resolve: Resolve | None = None,
+        resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy or TargetPolicy()
         self._timeout_s = timeout_s
-        self._resolve = resolve or resolve_by_system
+        self._resolver = resolver or _resolve_by_system
         self._ssl_context = ssl_context or httpcore.default_ssl_context()
 
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Make one attempt. Whatever goes wrong is in the reply; only being cancelled is raised."""
-        started = time.perf_counter()
-        attempt = _Attempt()
-        error: str | None = None
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+        """Make one attempt. Errors are in the result; only cancellation is raised."""
+        result = AttemptResult()
+        started_at = time.perf_counter()
+        error = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 target = Target.parse(url, self._policy)
-                addresses = await self._resolve(target.host, target.port)
+                addresses = await self._resolver(target.host, target.port)
                 target.check(addresses, self._policy)
-                await attempt.run(target, _Pinned(addresses), self._ssl_context, headers, body)
+                await self._post(target, addresses, headers, body, result)
         except TimeoutError:
-            error = f"no answer within {self._timeout_s:g} s"
+            error = f"timed out after {self._timeout_s:g} s"
         except TargetError as refusal:
             error = f"not sent: {refusal}"
         except (OSError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as failure:
             error = f"{type(failure).__name__}: {failure}".removesuffix(": ")[:_EXCERPT_CHARACTERS]
-        return attempt.reply(error, time.perf_counter() - started)
+        # A status counts even if the body breaks off.
+        result.error = error if result.status is None else None
+        result.seconds = time.perf_counter() - started_at
+        return result
+
+    async def _post(
+        self, target: Target, addresses: Sequence[str], headers: Mapping[str, str], body: bytes, result: AttemptResult
+    ) -> None:
+        """Send the request, and fill in the result as the response arrives."""
+        url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+        fields = [("Host", target.authority), *headers.items()]
+        content = bytearray()
+        async with (
+            httpcore.AsyncConnectionPool(
+                ssl_context=self._ssl_context,
+                network_backend=_PinnedBackend(addresses),
+                max_keepalive_connections=0,
+            ) as pool,
+            pool.stream("POST", url, headers=fields, content=body) as response,
+        ):
+            result.status = response.status
+            response_headers = {name.lower(): value for name, value in response.headers}
+            result.retry_after_s = _retry_after_s(response_headers.get(b"retry-after", b"").decode("latin-1"))
+            async for part in response.aiter_stream():
+                content += part[: _BYTES_READ_MAX - len(content)]
+                # A character takes four bytes at most.
+                text = content[: 4 * _EXCERPT_CHARACTERS].decode("utf-8", "replace")
+                result.excerpt = _UNPRINTABLE.sub(" ", text[:_EXCERPT_CHARACTERS])
+                if len(content) >= _BYTES_READ_MAX:
+                    break
 
 
-async def resolve_by_system(host: str, port: int) -> list[str]:
-    """Give a host's addresses by the system's resolver.
+async def _resolve_by_system(host: str, port: int) -> list[str]:
+    """Return a host's addresses by the system's resolver, in a daemon thread.
 
-    On a thread of its own, which ends with the process: the resolver can't be interrupted, and an event loop's own threads
-    would keep a process alive until it has answered.
+    The resolver can't be interrupted, and an event loop's own threads would keep the process alive until it answers.
 
     Raises:
         OSError: the name has no address, or no name server answers.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[str]] = loop.create_future()
+    future: asyncio.Future[list[str]] = loop.create_future()
 
-    def give(result: list[str] | OSError) -> None:
-        if answer.done():
+    def finish(result: list[str] | OSError) -> None:
+        if future.done():
             return
         if isinstance(result, OSError):
-            answer.set_exception(result)
+            future.set_exception(result)
         else:
-            answer.set_result(result)
+            future.set_result(result)
 
-    def look_up() -> None:
+    def resolve() -> None:
         result: list[str] | OSError
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            result = list(dict.fromkeys(str(address[0]) for *_, address in found))
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            result = list(dict.fromkeys(str(address[0]) for *_, address in entries))
         except UnicodeError:
-            result = OSError("the host's name can't be looked up")
+            result = OSError("invalid host name")
         except OSError as error:
             result = error
         if not loop.is_closed():
-            loop.call_soon_threadsafe(give, result)
+            loop.call_soon_threadsafe(finish, result)
 
-    threading.Thread(target=look_up, name="webhook-resolver", daemon=True).start()
-    return await answer
+    threading.Thread(target=resolve, name="webhook-resolver", daemon=True).start()
+    return await future
 
 
-class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to the given addresses, the first that answers, whatever host it is asked for."""
+class _PinnedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to the first of some addresses that answers, whatever the host."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
@@ -162,51 +190,8 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
 
-class _Attempt:
-    """What is known of an answer so far: its status counts even if its body breaks off."""
-
-    def __init__(self) -> None:
-        self._status: int | None = None
-        self._retry_after_s: float | None = None
-        self._body = bytearray()
-
-    async def run(
-        self,
-        target: Target,
-        network: httpcore.AsyncNetworkBackend,
-        ssl_context: ssl.SSLContext,
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> None:
-        url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-        fields = [("Host", target.authority), *headers.items()]
-        async with (
-            httpcore.AsyncConnectionPool(
-                ssl_context=ssl_context, network_backend=network, max_keepalive_connections=0
-            ) as pool,
-            pool.stream("POST", url, headers=fields, content=body) as response,
-        ):
-            self._status = response.status
-            answered = {name.lower(): value for name, value in response.headers}
-            self._retry_after_s = _retry_after_s(answered.get(b"retry-after", b"").decode("latin-1"))
-            async for part in response.aiter_stream():
-                self._body += part[: _MOST_BYTES_READ - len(self._body)]
-                if len(self._body) >= _MOST_BYTES_READ:
-                    break
-
-    def reply(self, error: str | None, seconds: float) -> Reply:
-        excerpt = _UNPRINTABLE.sub(" ", self._body.decode("utf-8", "replace")[:_EXCERPT_CHARACTERS])
-        return Reply(
-            status=self._status,
-            error=error if self._status is None else None,
-            excerpt=excerpt,
-            retry_after_s=self._retry_after_s,
-            seconds=seconds,
-        )
-
-
 def _retry_after_s(text: str) -> float | None:
-    """The field's seconds, or the time until its date; None where it says nothing to go by."""
+    """Return the seconds that `Retry-After` states, or until its date; None if it is invalid."""
     if text.isascii() and text.isdigit():
         return float(text[:12])
     try:

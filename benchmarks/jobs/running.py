@@ -19,7 +19,7 @@ import dagster as dg
 import psycopg
 import redis
 
-from background_jobs.dagster_bridge.dispatcher import tags_of
+from background_jobs.dagster_bridge.dispatcher import attempt_tags
 from background_jobs.store import Caps, Claim, Deadlines, JobState, JobStore, Submission
 from benchmarks.jobs.ground import Api, now_ms
 from benchmarks.report import Figure, Report
@@ -75,7 +75,7 @@ def measure_burst(report: Report, api: Api, home: Path) -> None:
     with _store(api) as store, dg.DagsterInstance.from_config(str(home)) as instance:
         claims = _take(store, tenants)
         for claim in claims:
-            instance.create_run_for_job(_nothing, run_id=claim.run_id, tags=tags_of(claim))
+            instance.create_run_for_job(_nothing, run_id=claim.run_id, tags=attempt_tags(claim))
             store.dispatched(claim.job.id, claim.attempt)
         seen, took_s = asyncio.run(_end_together(api, instance, tenants, claims))
     lags = _lags(api, seen, {claim.run_id: claim.job.id for claim in claims}, states=[JobState.SUCCEEDED])
@@ -156,7 +156,7 @@ def _take(store: JobStore, tenants: Sequence[str]) -> list[Claim]:
         for number in range(ENDING_TOGETHER)
     }
     later = int((time.time() + _LONG_S + 60) * 1000)
-    claims = store.claim(most=1000, caps=Caps(per_tenant=1000), lease_s=60, now_ms=later)
+    claims = store.claim(limit=1000, caps=Caps(per_tenant=1000), ttl_s=60, now_ms=later)
     assert {claim.job.id for claim in claims} == wanted
     return claims
 

@@ -88,7 +88,7 @@ def _move(redis_url: str, ids: list[str], events: int, rate: float) -> None:
     store = JobStore(redis.Redis.from_url(redis_url))
     attempts: dict[str, int] = {}
     while not attempts.keys() >= set(ids):
-        claims = store.claim(most=1000, caps=Caps(per_tenant=100_000), lease_s=3600)
+        claims = store.claim(limit=1000, caps=Caps(per_tenant=100_000), ttl_s=3600)
         attempts |= {claim.job.id: claim.attempt for claim in claims}
     began, done = time.monotonic(), 0
     for step in range(events + 3):

@@ -53,7 +53,7 @@ def measure_triggers(report: Report, api: Api) -> None:
     store = JobStore(redis.Redis.from_url(api.redis_url))
     tenant = f"tenant-{uuid.uuid4().hex[:8]}"
     running = asyncio.run(_trigger(api, tenant, 1)).pop()
-    claims = store.claim(most=1000, caps=Caps(per_tenant=100_000), lease_s=3600)
+    claims = store.claim(limit=1000, caps=Caps(per_tenant=100_000), ttl_s=3600)
     [claim] = [claim for claim in claims if claim.job.id == running]
     store.dispatched(running, claim.attempt)
     store.started(running, claim.attempt)

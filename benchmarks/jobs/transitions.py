@@ -108,7 +108,7 @@ def _change(store: JobStore, chance: random.Random, job: Job) -> int:
     )[0]
     match what:
         case "claim":
-            for claim in store.claim(most=4, caps=_CAPS, lease_s=chance.choice((0.001, 5))):
+            for claim in store.claim(limit=4, caps=_CAPS, ttl_s=chance.choice((0.001, 5))):
                 changes += store.dispatched(claim.job.id, claim.attempt).applied
         case "dispatched":
             changes += store.dispatched(job.id, attempt).applied
@@ -130,7 +130,7 @@ def _change(store: JobStore, chance: random.Random, job: Job) -> int:
         case "release":
             store.release(job.id, attempt, waiting_for="luck", delay_s=0)
         case "sweep":
-            changes += len(store.sweep(most=1, now_ms=int((time.time() + chance.uniform(0, 120)) * 1000)))
+            changes += len(store.sweep(limit=1, now_ms=int((time.time() + chance.uniform(0, 120)) * 1000)))
     return changes
 
 

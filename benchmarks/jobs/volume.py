@@ -21,10 +21,8 @@ _AT_ONCE = 8
 _HOUR_MS = 3_600_000
 
 
-class FakeRuns:
-    """Stands for Dagster: a run starts at once, reports twice and succeeds; the bridge's pump is told so."""
-
-    retries = False
+class FakeDagsterClient:
+    """Stands for Dagster: a run starts at once, reports twice and succeeds."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -32,15 +30,14 @@ class FakeRuns:
         self._lock = threading.Lock()
         self.begun: Counter[str] = Counter()
 
-    def start(self, *, job_name: str, run_id: str, run_config: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    def launch_run(self, *, job_name: str, run_id: str, run_config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         del job_name, run_config
         with self._lock:
             self.begun[run_id] += 1
         self._threads.submit(self._run, tags[JOB_ID], int(tags[JOB_ATTEMPT]))
-        return True
 
-    def ask_to_stop(self, run_id: str) -> None:
-        """Of a run that had ended before the dispatcher said that it was there."""
+    def request_cancel(self, run_id: str) -> None:
+        """Called for a run that had ended before the dispatcher recorded it as dispatched."""
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -55,8 +52,8 @@ class FakeRuns:
 def measure_volume(report: Report, port: int, *, jobs: int) -> None:
     """Submit as fast as the dispatcher takes them, and look at what became of each."""
     store = JobStore(redis.Redis(port=port))
-    runs = FakeRuns(store)
-    dispatcher = Dispatcher(store, runs, Caps(per_tenant=1000))  # type: ignore[arg-type]
+    dagster = FakeDagsterClient(store)
+    dispatcher = Dispatcher(store, dagster, Caps(per_tenant=1000))  # type: ignore[arg-type]
     kind = KINDS["hello_world"]
     ids: list[str] = []
     began = time.monotonic()
@@ -76,19 +73,19 @@ def measure_volume(report: Report, port: int, *, jobs: int) -> None:
             time.sleep(0.005)
         store.sweep()
     seconds = time.monotonic() - began
-    runs.close()
+    dagster.close()
     dispatcher.close()
     ended = [job for start in range(0, jobs, 1000) for job in store.get_many(ids[start : start + 1000]) if job]
     states = Counter(job.state for job in ended)
     stuck = jobs - states[JobState.SUCCEEDED] - states[JobState.FAILED] - states[JobState.CANCELED]
-    stuck += len(store.sweep(most=1000, now_ms=int(time.time() * 1000) + _HOUR_MS))
+    stuck += len(store.sweep(limit=1000, now_ms=int(time.time() * 1000) + _HOUR_MS))
     waits = [(job.ended_ms or 0) - job.created_ms for job in ended]
     store.close()
     note = f"{jobs:,} jobs of {_TENANTS} tenants in {seconds:.0f} s; a fake of Dagster's launcher in the process"
     report.add(
         Figure("failed of many small jobs, launcher faked", states[JobState.FAILED], "jobs", bound=0, note=note),
         Figure("stuck of many small jobs, launcher faked", stuck, "jobs", bound=0),
-        Figure("runs begun twice, launcher faked", sum(count > 1 for count in runs.begun.values()), "runs", bound=0),
+        Figure("runs begun twice, launcher faked", sum(count > 1 for count in dagster.begun.values()), "runs", bound=0),
         Figure("small jobs, launcher faked", jobs / seconds, "1/s"),
         Figure("submission to end, p50, launcher faked", statistics.median(waits), "ms"),
     )

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from background_jobs.kinds import KINDS
-from background_jobs.webhooks import VerificationError, new_secret
-from background_jobs.webhooks.inbound import Hook, find_hook, verify
+from background_jobs.webhooks import InvalidSignatureError, new_secret, verify_signature
+from background_jobs.webhooks.inbound import Hook, find_hook
 from dashboard_api.answers import render_json
 from dashboard_api.errors import ParameterError
 from dashboard_api.jobs import openapi
@@ -42,8 +42,10 @@ async def receive(request: Request, token: Annotated[str, Path(description="As t
     body = await read_body(request, most=BODY_MAX_BYTES)
     hook = await _find(request, token)
     try:
-        message_id = verify(hook.secrets if hook else (_NOBODYS_SECRET,), request.headers, body, now_s=time.time())
-    except VerificationError as error:
+        message_id = verify_signature(
+            hook.secrets if hook else (_NOBODYS_SECRET,), request.headers, body, now_s=time.time()
+        )
+    except InvalidSignatureError as error:
         if hook is not None:
             raise HookRefusedError(str(error)) from error
     if hook is None:

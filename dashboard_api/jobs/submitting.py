@@ -5,15 +5,15 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 
-from background_jobs.kinds import KINDS, OPERATOR, ParameterError
-from background_jobs.store import AsyncJobStore, Submitted
+from background_jobs.kinds import KINDS, OPERATOR, JobParameterError
+from background_jobs.store import AsyncJobStore, SubmitResult
 from dashboard_api.auth import Identity
 from dashboard_api.errors import ForbiddenError
 from dashboard_api.jobs.asked import fingerprint, read_idempotency_key, read_job_request
 from dashboard_api.jobs.bodies import read_json
 
 
-async def submit_job(store: AsyncJobStore, request: Request, identity: Identity) -> Submitted:
+async def submit_job(store: AsyncJobStore, request: Request, identity: Identity) -> SubmitResult:
     """Submit what a request asks for.
 
     Raises:
@@ -39,7 +39,7 @@ async def submit_job(store: AsyncJobStore, request: Request, identity: Identity)
     )
 
 
-async def submit(store: AsyncJobStore, kind: str, *, params: dict[str, Any], **given: Any) -> Submitted:
+async def submit(store: AsyncJobStore, kind: str, *, params: dict[str, Any], **given: Any) -> SubmitResult:
     """Submit a job of a kind.
 
     Args:
@@ -54,7 +54,7 @@ async def submit(store: AsyncJobStore, kind: str, *, params: dict[str, Any], **g
     """
     try:
         submission = KINDS[kind].submission(params=params, **given)
-    except ParameterError as error:
+    except JobParameterError as error:
         problems = [
             {"loc": ("body", "params", *filter(None, item.field.split("."))), "msg": item.message}
             for item in error.problems

@@ -25,7 +25,7 @@ class ExportConfig(dg.Config):
 def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: JobReporter) -> None:
     """Write the file as `<job id>.<format>` into the export directory, whole or not at all."""
     # Imported here: pandas takes a second, and most processes that load these definitions never export.
-    from background_jobs.exports import export_report as write_report  # noqa: PLC0415
+    from background_jobs.exports import write_report  # noqa: PLC0415
 
     asked = ExportSalesReport.model_validate(config.params)
     settings = load_settings()

@@ -28,7 +28,7 @@ def bridge(workspace: Path | None, no_listen: bool) -> None:
     # Dagster takes a second to import.
     import dagster as dg  # noqa: PLC0415
 
-    from background_jobs.dagster_bridge.process import Bridge  # noqa: PLC0415
+    from background_jobs.dagster_bridge.service import BridgeService  # noqa: PLC0415
 
     # With a stack trace each time; the dispatcher says what jobs wait for.
     warnings.filterwarnings("ignore", message="Error loading repository location")
@@ -48,7 +48,7 @@ def bridge(workspace: Path | None, no_listen: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     with dg.DagsterInstance.get() as instance:
-        Bridge(settings, workspace or Path(home) / "workspace.yaml", instance, listens=not no_listen).run(stop)
+        BridgeService(settings, workspace or Path(home) / "workspace.yaml", instance, listens=not no_listen).run(stop)
     # Threads that hang in a server's answer must not keep the process.
     logging.shutdown()
     os._exit(0)

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from background_jobs.dagster_bridge.store import open_store
-from background_jobs.kinds import KINDS, kind_named
+from background_jobs.dagster_bridge.job_store import open_job_store
+from background_jobs.kinds import KINDS, get_kind
 from background_jobs.store import Job, JobError, JobState, JobStore
 from dbconnect import SalespulseError, load_settings
 from salespulse.cli.output import print_table, progress_bar
@@ -100,7 +100,7 @@ def submit(
 ) -> None:
     """Submit a job of KIND; `salespulse jobs kinds` lists them."""
     given = dict(_parameter(text) for text in params)
-    submission = kind_named(kind).submission(
+    submission = get_kind(kind).submission(
         tenant=tenant, subject=_SUBJECT, params=given, priority=priority, delay_s=delay_s
     )
     with _store() as store:
@@ -143,7 +143,7 @@ def kinds(as_json: bool) -> None:
 
 @contextmanager
 def _store() -> Iterator[JobStore]:
-    store = open_store(load_settings())
+    store = open_job_store(load_settings())
     try:
         yield store
     except JobError as error:

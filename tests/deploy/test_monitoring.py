@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.core import Metric
 
 from background_jobs.store import FailureCode, Histogram, JobState, JobStats, families
-from background_jobs.webhooks import OUTCOMES
+from background_jobs.webhooks import DELIVERY_OUTCOMES
 from dashboard_api.collector import Reading, StateCollector
 from dashboard_api.metrics import Metrics
 from dbconnect.pool_options import PoolState
@@ -68,7 +68,7 @@ STATS = JobStats(
         (name, "hello_world"): Histogram((0,) * 17, 0.0) for name in ("queue_wait", "run", "e2e", "status_lag")
     },
     stale=0,
-    others={("webhook_deliveries", (("outcome", outcome),)): 1 for outcome in OUTCOMES},
+    others={("webhook_deliveries", (("outcome", outcome),)): 1 for outcome in DELIVERY_OUTCOMES},
     gauges={"dagster_daemon_heartbeat_age_seconds": 1.0},
 )
 
@@ -110,7 +110,7 @@ def test_every_label_named_is_one_that_some_metric_has(where: str) -> None:
 def test_webhook_outcomes_in_rules_are_the_senders() -> None:
     text = " ".join(text for text in EXPRESSIONS.values() if "webhook" in text)
     named = {part for found in re.findall(r'outcome=~?"([a-z|]+)"', text) for part in found.split("|")}
-    assert named <= set(OUTCOMES)
+    assert named <= set(DELIVERY_OUTCOMES)
 
 
 def test_the_promised_bounds_are_the_alerts() -> None:

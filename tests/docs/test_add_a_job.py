@@ -18,9 +18,9 @@ _RUN = """
 import json, sys
 import dagster as dg
 from pipelines.definitions import defs
-from background_jobs.kinds import kind_named
+from background_jobs.kinds import get_kind
 
-kind = kind_named("count_stores")
+kind = get_kind("count_stores")
 submission = kind.submission(tenant=sys.argv[1], params={"at_least": int(sys.argv[2])})
 with dg.DagsterInstance.ephemeral() as instance:
     done = defs.resolve_job_def(kind.job_name).execute_in_process(

@@ -1,7 +1,7 @@
--- ARGV: time, most, lease in ms, cap per tenant, then kind and its cap, … . Round robin over tenants; within a tenant by
+-- ARGV: time, limit, lease in ms, cap per tenant, then kind and its cap, … . Round robin over tenants; within a tenant by
 -- priority and age, passing over kinds that are at their cap. Answers the claimed jobs.
 local WOKEN_AT_MOST = 1000
-local most, lease, tenant_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, lease, tenant_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 wake(WOKEN_AT_MOST)
 local room = {}
 for i = 5, #ARGV, 2 do
@@ -46,13 +46,13 @@ local function claim_of(tenant)
 end
 
 local claims, tenants = {}, call('ZRANGE', P .. 'turns', 0, -1)
-while #tenants > 0 and #claims < most do
+while #tenants > 0 and #claims < limit do
   local served = {}
   for _, tenant in ipairs(tenants) do
     local claim = claim_of(tenant)
     if claim then
       claims[#claims + 1], served[#served + 1] = claim, tenant
-      if #claims == most then break end
+      if #claims == limit then break end
     end
   end
   tenants = served

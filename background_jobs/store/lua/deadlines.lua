@@ -1,4 +1,4 @@
--- What a live job's deadline is, and what happens at it. After an outage (`resumed`), signs of life get their time anew.
+-- What a live job's deadline is, and what happens at it. After an outage (`resumed`), leases begin again.
 local resumed = tonumber(call('HGET', P .. 'numbers', 'resumed_ms') or 0)
 
 local function time_limit(job)

@@ -5,5 +5,5 @@ if not is_current(job, attempt) then
   return answer(job, false)
 end
 to_ended(job, 'canceled', 'code', false)
-lag(job, given(ARGV[4]))
+lag(job, non_empty(ARGV[4]))
 return answer(job, true)

@@ -5,5 +5,5 @@ if not is_current(job, attempt) then
   return answer(job, false)
 end
 fail_job(job, code, ARGV[7], ARGV[8] == '1', ARGV[4])
-lag(job, given(ARGV[5]))
+lag(job, non_empty(ARGV[5]))
 return answer(job, true)

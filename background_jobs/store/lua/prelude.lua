@@ -16,7 +16,7 @@ local function text(value)
   return type(value) == 'number' and format('%.0f', value) or value
 end
 
-local function given(value)
+local function non_empty(value)
   return value ~= '' and value or nil
 end
 

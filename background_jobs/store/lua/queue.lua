@@ -72,19 +72,19 @@ local function backlog(job, by)
   call('HINCRBY', P .. 'numbers', 'backlog', by)
 end
 
-local function due_first(key, most)
-  return call('ZRANGEBYSCORE', key, '-inf', text(now), 'LIMIT', 0, most)
+local function due_first(key, limit)
+  return call('ZRANGEBYSCORE', key, '-inf', text(now), 'LIMIT', 0, limit)
 end
 
 -- Brings delayed jobs whose time has come, and claims that lapsed, back among the ready. A lapsed claim does not get
 -- its coalescing slot back: its run may have been launched.
-local function wake(most)
-  for _, id in ipairs(due_first(P .. 'delayed', most)) do
+local function wake(limit)
+  for _, id in ipairs(due_first(P .. 'delayed', limit)) do
     call('ZREM', P .. 'delayed', id)
     local job = load_job(id)
     if job then make_ready(job) end
   end
-  for _, id in ipairs(due_first(P .. 'claimed', most)) do
+  for _, id in ipairs(due_first(P .. 'claimed', limit)) do
     call('ZREM', P .. 'claimed', id)
     local job = load_job(id)
     if job then

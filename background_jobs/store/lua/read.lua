@@ -1,4 +1,4 @@
 -- ARGV: time, then ids. Answers each job, or nothing.
-local found = {}
-for i = 2, #ARGV do found[#found + 1] = dump(load_job(ARGV[i])) end
-return found
+local jobs = {}
+for i = 2, #ARGV do jobs[#jobs + 1] = dump(load_job(ARGV[i])) end
+return jobs

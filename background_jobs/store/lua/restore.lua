@@ -1,6 +1,5 @@
--- ARGV: time, id, then the fields of a job. Puts it back where it is not there, without an event; an ended one whose
--- document would have expired stays away. Its run, if it has one,
--- gets its time anew.
+-- ARGV: time, id, then the fields of a job. Restores it if it is missing, without an event; not an ended one whose document
+-- would have expired. If it has a run, its lease begins again.
 local id = ARGV[2]
 if call('EXISTS', P .. 'job:' .. id) == 1 then return 0 end
 local job = { id = id }

@@ -6,5 +6,5 @@ if job.state == 'canceling' then
   return answer(job, false)
 end
 advance_to_running(job, ARGV[4])
-lag(job, given(ARGV[5]))
+lag(job, non_empty(ARGV[5]))
 return answer(job, true)

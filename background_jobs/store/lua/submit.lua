@@ -20,10 +20,10 @@ local function remember(job_id)
 end
 
 if idempotency_key then
-  local known = call('GET', idempotency_key)
-  local earlier = known and load_job(string.sub(known, 1, 36))
+  local entry = call('GET', idempotency_key)
+  local earlier = entry and load_job(string.sub(entry, 1, 36))
   if earlier then
-    if string.sub(known, 37) ~= fingerprint then return { 'conflict', earlier.id } end
+    if string.sub(entry, 37) ~= fingerprint then return { 'conflict', earlier.id } end
     return { 'replayed', dump(earlier) }
   end
 end

@@ -5,6 +5,6 @@ if not is_current(job, attempt) then
   return answer(job, false)
 end
 if job.state ~= 'canceling' then advance_to_running(job, ARGV[4]) end
-to_ended(job, 'succeeded', 'percent', '100', 'code', false, 'result', given(ARGV[6]) or job.result or false)
-lag(job, given(ARGV[5]))
+to_ended(job, 'succeeded', 'percent', '100', 'code', false, 'result', non_empty(ARGV[6]) or job.result or false)
+lag(job, non_empty(ARGV[5]))
 return answer(job, true)

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 import redis
 
+from background_jobs.dagster_bridge.dagster_client import DagsterClient, RunState
+from background_jobs.dagster_bridge.job_store import open_job_store
 from background_jobs.dagster_bridge.run_tags import JOB_ID
-from background_jobs.dagster_bridge.runs import Runs, RunState
-from background_jobs.dagster_bridge.store import open_store
-from background_jobs.kinds import kind_named
+from background_jobs.kinds import get_kind
 from background_jobs.store import Deadlines, Job, JobState
 from dbconnect import Settings, load_settings
 from local_stack.environment import dagster_environment
@@ -53,7 +53,7 @@ class Stack:
         options = StackOptions(self.data_dir, with_ui=False, worker_processes=2, commands=supervised_commands())
         # A busy machine may take longer for a step than `up` waits; what runs is left alone, so it is asked again.
         self.settings = up(options, migrate=self._prepare, log=lambda _: None).settings
-        self.store = open_store(self.settings)
+        self.store = open_job_store(self.settings)
         self._open.callback(self.store.close)
         environment = dagster_environment(
             home=StackPaths(self.data_dir).dagster_home,
@@ -63,8 +63,8 @@ class Stack:
         for name, value in environment.items():
             os.environ[name] = value
         self.instance = self._open.enter_context(dg.DagsterInstance.get())
-        self.runs = Runs(self.instance, StackPaths(self.data_dir).workspace)
-        self._open.callback(self.runs.close)
+        self.dagster = DagsterClient(self.instance, StackPaths(self.data_dir).workspace)
+        self._open.callback(self.dagster.close)
 
     def close(self) -> None:
         self._open.close()
@@ -80,44 +80,44 @@ class Stack:
                 generate(admin, tenants=2, sales=300, days=30, stores=2, products=20, last_day=datetime.now(UTC).date())
 
     def submit(
-        self, kind: str = "hello_world", *, tenant: str = "t", deadlines: Deadlines | None = None, **given: Any
+        self, kind: str = "hello_world", *, tenant: str = "t", deadlines: Deadlines | None = None, **options: Any
     ) -> Job:
         """Submit a job; its parameters and other options by name."""
-        chosen = kind_named(kind)
-        params = {name: given.pop(name) for name in list(given) if name in chosen.params.model_fields}
+        job_kind = get_kind(kind)
+        params = {name: options.pop(name) for name in list(options) if name in job_kind.params.model_fields}
         if deadlines is not None:
-            given["deadlines"] = deadlines
-        return self.store.submit(chosen.submission(tenant=tenant, params=params, **given)).job
+            options["deadlines"] = deadlines
+        return self.store.submit(job_kind.submission(tenant=tenant, params=params, **options)).job
 
     def get(self, job: Job) -> Job:
-        found = self.store.get(job.id)
-        assert found is not None, f"job {job.id} is lost"
-        return found
+        stored = self.store.get(job.id)
+        assert stored is not None, f"job {job.id} is lost"
+        return stored
 
     def wait(self, job: Job, *states: JobState, at_percent: float = 0.0) -> Job:
         """Wait until the job is in one of these states (any ending unless given), at this percentage or further."""
 
         def is_there() -> bool:
             with contextlib.suppress(Exception):  # Redis may be what a test has killed
-                found = self.store.get(job.id)
-                if found is None:
+                stored = self.store.get(job.id)
+                if stored is None:
                     return False
-                reached = found.state in states if states else found.is_ended
-                return reached and (found.percent or 0) >= at_percent
+                has_state = stored.state in states if states else stored.is_ended
+                return has_state and (stored.percent or 0) >= at_percent
             return False
 
-        def told() -> str:
+        def describe() -> str:
             return f"{job.kind} to be {[str(state) for state in states] or 'ended'}; it is {self.store.get(job.id)}"
 
-        wait_until(is_there, timeout_s=PATIENCE_S, what=told)
+        wait_until(is_there, timeout_s=PATIENCE_S, what=describe)
         return self.get(job)
 
-    def started(self, **given: Any) -> Job:
+    def started(self, **options: Any) -> Job:
         """Submit a job and wait until it makes progress."""
-        return self.wait(self.submit(**given), JobState.RUNNING, at_percent=0.01)
+        return self.wait(self.submit(**options), JobState.RUNNING, at_percent=0.01)
 
     def runs_of(self, job: Job) -> list[RunState]:
-        return self.runs.with_tag(JOB_ID, job.id)
+        return self.dagster.runs_with_tag(JOB_ID, job.id)
 
     def run_of(self, job: Job) -> RunState:
         (run,) = self.runs_of(job)
@@ -178,12 +178,12 @@ class Stack:
             return connection.execute(statement.encode(), parameters or None).fetchall()
 
     def processes(self) -> list[psutil.Process]:
-        found = []
+        stored = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(STACK_MARK) == str(self.data_dir):
-                    found.append(process)
-        return found
+                    stored.append(process)
+        return stored
 
 
 @pytest.fixture(scope="module")

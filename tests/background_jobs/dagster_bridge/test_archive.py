@@ -1,4 +1,4 @@
-"""The archive: what the feed says ends in the warehouse, once, for the tenant alone; and Redis is filled from it again."""
+"""The archive: jobs are copied to the warehouse once, visible to their tenant alone, and can be restored from it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,10 @@ from tests.warehouse import Installation, one
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[JobStore]:
     with redis_servers.one(tmp_path) as server:
-        made = JobStore(redis.Redis(port=server.port))
-        made.begin_epoch()
-        yield made
-        made.close()
+        job_store = JobStore(redis.Redis(port=server.port))
+        job_store.begin_epoch()
+        yield job_store
+        job_store.close()
 
 
 @pytest.fixture
@@ -36,42 +36,42 @@ def drain(archiver: Archiver, warehouse: Connection) -> int:
     return sum(iter(lambda: archiver.step(warehouse), 0)) + sum(iter(lambda: archiver.step(warehouse), 0))
 
 
-def ended(store: JobStore, tenant: str) -> Job:
+def submit_and_succeed(store: JobStore, tenant: str) -> Job:
     store.submit(Submission(kind="k", tenant=tenant, params={"n": 1}))
-    (claim,) = store.claim(most=1, caps=Caps())
+    (claim,) = store.claim(limit=1, caps=Caps())
     job = store.succeed(claim.job.id, 1, result={"rows": 2}).job
     assert job is not None
     return job
 
 
-def test_a_job_is_archived_whole_and_told_once(store: JobStore, warehouse: Connection) -> None:
-    told: list[Job] = []
+def test_a_job_is_archived_whole_and_listeners_are_called_once(store: JobStore, warehouse: Connection) -> None:
+    ended_jobs: list[Job] = []
 
     def listen(connection: Connection, jobs: Sequence[Job]) -> None:
         assert connection is warehouse
-        told.extend(job for job in jobs if job.is_ended)
+        ended_jobs.extend(job for job in jobs if job.is_ended)
 
-    job = ended(store, "a")
+    job = submit_and_succeed(store, "a")
     archiver = Archiver(store, [listen])
     assert drain(archiver, warehouse) > 0
     assert archiver.step(warehouse) == 0
-    assert told == [job]
+    assert ended_jobs == [job]
     assert archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(minutes=1)) == [job]
 
 
 def test_a_message_with_a_nul_is_archived_too(store: JobStore, warehouse: Connection) -> None:
     store.submit(Submission(kind="k", tenant="a", params={"note": "a\0b"}))
-    (claim,) = store.claim(most=1, caps=Caps())
+    (claim,) = store.claim(limit=1, caps=Caps())
     job = store.fail(claim.job.id, 1, FailureCode.STEP_FAILURE, "tore \0 apart", may_retry=False).job
     assert drain(Archiver(store), warehouse) > 0
     assert archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(minutes=1)) == [job]
 
 
-def test_what_a_listener_refuses_is_not_archived_and_comes_again(store: JobStore, warehouse: Connection) -> None:
+def test_an_error_of_a_listener_rolls_back_and_the_step_is_repeated(store: JobStore, warehouse: Connection) -> None:
     def refuse(connection: Connection, jobs: Sequence[Job]) -> None:
         raise RuntimeError
 
-    ended(store, "a")
+    submit_and_succeed(store, "a")
     assert Archiver(store).step(warehouse) == 0
     with pytest.raises(RuntimeError):
         Archiver(store, [refuse]).step(warehouse)
@@ -81,7 +81,7 @@ def test_what_a_listener_refuses_is_not_archived_and_comes_again(store: JobStore
 
 
 def test_a_tenant_sees_its_own_jobs_alone(store: JobStore, warehouse: Connection, installation: Installation) -> None:
-    mine, _, _ = ended(store, "a"), ended(store, "b"), ended(store, "")
+    mine, _, _ = submit_and_succeed(store, "a"), submit_and_succeed(store, "b"), submit_and_succeed(store, "")
     drain(Archiver(store), warehouse)
     dashboard = installation.route("salespulse_dashboard")
     everything = "SELECT job_id::text FROM salespulse.job_archive"
@@ -97,19 +97,19 @@ def test_a_tenant_sees_its_own_jobs_alone(store: JobStore, warehouse: Connection
 
 
 def test_old_jobs_are_pruned(store: JobStore, warehouse: Connection) -> None:
-    ended(store, "a")
+    submit_and_succeed(store, "a")
     drain(Archiver(store), warehouse)
     assert prune_archive(warehouse, keep_days=30) == 0
     assert prune_archive(warehouse, keep_days=30, now=datetime.now(UTC) + timedelta(days=31)) == 1
 
 
-def test_a_feed_of_other_data_is_read_from_its_beginning(store: JobStore, warehouse: Connection) -> None:
-    ended(store, "a")
+def test_a_new_epochs_feed_is_read_from_its_beginning(store: JobStore, warehouse: Connection) -> None:
+    submit_and_succeed(store, "a")
     drain(Archiver(store), warehouse)
     store._client.flushall()
     assert Archiver(store).step(warehouse) == 0
     store.begin_epoch()
-    job = ended(store, "b")
+    job = submit_and_succeed(store, "b")
     drain(Archiver(store), warehouse)
     assert {each.id for each in archived_jobs(warehouse, ended_since=datetime.fromtimestamp(0, UTC))} >= {job.id}
     assert job.state is JobState.SUCCEEDED

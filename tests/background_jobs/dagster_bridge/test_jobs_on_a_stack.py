@@ -1,4 +1,4 @@
-"""Background jobs on the real parts: each kind to its end, and what happens when somebody kills something."""
+"""Background jobs on a real stack: each kind to its end, and what happens when a part is killed."""
 
 import json
 import os
@@ -31,15 +31,15 @@ pytestmark = pytest.mark.timeout(600)
 
 def tenant_of(stack: Stack) -> str:
     """A tenant of the warehouse, once there has been a refresh."""
-    found: list[tuple[str]] = []
+    rows: list[tuple[str]] = []
 
     def is_there() -> bool:
-        found[:] = stack.query("SELECT tenant_id FROM salespulse.dim_tenant ORDER BY 1")
+        rows[:] = stack.query("SELECT tenant_id FROM salespulse.dim_tenant ORDER BY 1")
         state = stack.query("SELECT count(*) FROM salespulse.refresh_state WHERE as_of > '2000-01-01'")
-        return bool(found) and state == [(1,)]
+        return bool(rows) and state == [(1,)]
 
     wait_until(is_there, timeout_s=PATIENCE_S, what="the first refresh", every_s=0.25)
-    return found[0][0]
+    return rows[0][0]
 
 
 def wait_until_archived(stack: Stack, job: Job) -> None:
@@ -71,13 +71,13 @@ def test_hello_runs_to_its_end_with_progress(stack: Stack) -> None:
     wait_until_archived(stack, job)
 
 
-def test_the_sensor_asks_through_the_job_store(stack: Stack) -> None:
-    def asked() -> list[Job]:
+def test_the_sensor_requests_a_refresh_through_the_job_store(stack: Stack) -> None:
+    def refresh_jobs() -> list[Job]:
         return stack.store.list("", kind="refresh_sales_summary").jobs
 
-    wait_until(asked, timeout_s=PATIENCE_S, what="the sensor to ask for a refresh")
-    assert {job.subject for job in asked()} <= {"sensor", "schedule"}
-    assert stack.wait(asked()[-1]).state is JobState.SUCCEEDED
+    wait_until(refresh_jobs, timeout_s=PATIENCE_S, what="the sensor to request a refresh")
+    assert {job.subject for job in refresh_jobs()} <= {"sensor", "schedule"}
+    assert stack.wait(refresh_jobs()[-1]).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -123,17 +123,17 @@ def test_an_export_is_exact_and_the_tenants_own(stack: Stack, file_format: str) 
     assert sum(Decimal(value) for value in frame["net_amount"]) == net
 
 
-def test_a_failing_step_is_said_with_its_message(stack: Stack) -> None:
+def test_a_failed_steps_message_is_the_jobs(stack: Stack) -> None:
     job = stack.wait(stack.submit(steps=2, step_seconds=0, fail=True))
     assert (job.state, job.code) == (JobState.FAILED, FailureCode.STEP_FAILURE)
     assert job.message == "failed at step 2 of 2, as was asked for"
     assert job.attempt == 1
 
 
-def test_a_job_that_dagster_refuses_is_said_too(stack: Stack) -> None:
+def test_a_job_of_an_unknown_kind_fails_with_a_message(stack: Stack) -> None:
     job = stack.wait(stack.store.submit(Submission(kind="unheard_of", tenant="t", params={})).job)
     assert (job.state, job.code) == (JobState.FAILED, FailureCode.DISPATCH_FAILED)
-    assert "no kind of job called 'unheard_of'" in (job.message or "")
+    assert "there is no job kind 'unheard_of'" in (job.message or "")
 
 
 def test_cancel_a_queued_a_running_and_an_ended_job(stack: Stack) -> None:
@@ -167,7 +167,7 @@ def test_a_canceled_refresh_leaves_the_figures_consistent(stack: Stack) -> None:
 
 def test_dispatching_twice_is_one_run(stack: Stack) -> None:
     job = stack.submit(delay_s=3600)
-    dispatcher = Dispatcher(stack.store, stack.runs, Caps())
+    dispatcher = Dispatcher(stack.store, stack.dagster, Caps())
     claim = Claim(job, 1, run_id_of(job.id, 1))
     assert [dispatcher.dispatch(claim), dispatcher.dispatch(claim)] == [None, None]
     assert len(stack.runs_of(job)) == 1
@@ -195,7 +195,7 @@ def test_without_listen_the_poll_suffices(stack: Stack) -> None:
     assert job.state is JobState.SUCCEEDED
 
 
-def test_a_killed_run_worker_is_noticed_and_the_job_begun_again(stack: Stack) -> None:
+def test_a_killed_run_worker_is_noticed_and_the_job_retried(stack: Stack) -> None:
     job = stack.started(**{**LONG, "steps": 60}, deadlines=SHORT_LEASE, max_attempts=2)
     stack.kill_run_worker()
     again = stack.wait(job, JobState.RETRYING, JobState.DISPATCHED, JobState.RUNNING, JobState.SUCCEEDED)
@@ -234,7 +234,7 @@ def test_a_bridge_killed_between_a_run_and_its_tags_leaves_a_run_that_is_found_b
     with psycopg.connect(stack.settings.url("dagster_url"), prepare_threshold=None) as dagster:
         dagster.execute("LOCK TABLE run_tags IN SHARE MODE")
         job = stack.submit(steps=1, step_seconds=0)
-        wait_until(writers, timeout_s=PATIENCE_S, what="the bridge to list its run's tags")
+        wait_until(writers, timeout_s=PATIENCE_S, what="the bridge to index its run's tags")
         stack.kill("bridge")
         # What was sent would be carried out after its sender's end.
         for (pid,) in writers():
@@ -248,14 +248,14 @@ def test_a_bridge_killed_between_a_run_and_its_tags_leaves_a_run_that_is_found_b
     assert len(stack.runs_of(job)) == 1
 
 
-def test_jobs_wait_for_dagsters_code_server_and_say_so(stack: Stack) -> None:
+def test_jobs_wait_for_dagsters_code_server_and_show_why(stack: Stack) -> None:
     stack.stop_program("code_server")
     try:
         job = stack.submit(steps=1, step_seconds=0)
         wait_until(
-            lambda: "code server is away" in (stack.get(job).waiting_for or ""),
+            lambda: "code server is unavailable" in (stack.get(job).waiting_for or ""),
             timeout_s=PATIENCE_S,
-            what="the job to say what it waits for",
+            what="the job to show what it waits for",
         )
         assert stack.get(job).state is JobState.QUEUED
     finally:
@@ -263,14 +263,14 @@ def test_jobs_wait_for_dagsters_code_server_and_say_so(stack: Stack) -> None:
     assert stack.wait(job).state is JobState.SUCCEEDED
 
 
-def test_redis_without_its_data_is_filled_again(stack: Stack) -> None:
+def test_jobs_are_restored_after_redis_lost_its_data(stack: Stack) -> None:
     ended = stack.wait(stack.submit(steps=1, step_seconds=0))
     running = stack.started(steps=100, step_seconds=0.1)
     waiting = stack.submit(delay_s=3600)
     for job in (ended, stack.get(running), waiting):
         wait_until_archived(stack, job)
     stack.lose_redis()
-    wait_until(lambda: stack.store.epoch() is not None, timeout_s=PATIENCE_S, what="the jobs to be put back")
+    wait_until(lambda: stack.store.epoch() is not None, timeout_s=PATIENCE_S, what="the jobs to be restored")
     assert stack.get(ended).state is JobState.SUCCEEDED
     assert stack.get(waiting).state is JobState.QUEUED
     finished = stack.wait(running)
@@ -280,14 +280,14 @@ def test_redis_without_its_data_is_filled_again(stack: Stack) -> None:
     stack.store.cancel(waiting.id)
 
 
-def test_a_job_over_its_time_ends_and_so_does_its_run(stack: Stack) -> None:
+def test_a_job_past_its_deadline_ends_and_so_does_its_run(stack: Stack) -> None:
     job = stack.wait(stack.submit(**LONG, deadlines=Deadlines(run_s=2)))
     assert (job.state, job.code) == (JobState.FAILED, FailureCode.DEADLINE_EXCEEDED)
     stack.wait_for_run(job, "CANCELED")
     assert stack.get(job).state is JobState.FAILED
 
 
-def test_the_bridge_ends_soon_when_it_is_told_to(stack: Stack) -> None:
+def test_the_bridge_ends_soon_after_sigterm(stack: Stack) -> None:
     with another_bridge(stack) as process:
         wait_until(lambda: _listens(process), timeout_s=PATIENCE_S, what="the bridge to handle signals")
         process.send_signal(signal.SIGTERM)
@@ -298,8 +298,8 @@ def test_archived_jobs_can_be_read_back_whole(stack: Stack) -> None:
     job = stack.wait(stack.submit(steps=1, step_seconds=0))
     wait_until_archived(stack, job)
     with connect_route(stack.settings.url("warehouse_url"), "test") as warehouse:
-        found = {each.id: each for each in archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(hours=1))}
-    assert found[job.id] == job
+        rows = {each.id: each for each in archived_jobs(warehouse, ended_since=datetime.now(UTC) - timedelta(hours=1))}
+    assert rows[job.id] == job
 
 
 @contextmanager

@@ -19,15 +19,15 @@ T0 = 1_790_000_000_000
 @pytest.fixture
 def make_store(client: redis.Redis) -> Iterator[Callable[..., JobStore]]:  # noqa: F811 - the fixture
     """Makes stores with a patient timeout; closes them."""
-    made = []
+    stores = []
 
     def make(options: JobStoreOptions = PATIENT, **more) -> JobStore:
         store = JobStore(more.pop("client", client), options)
-        made.append(store)
+        stores.append(store)
         return store
 
     yield make
-    for store in made:
+    for store in stores:
         store.close()
 
 
@@ -65,5 +65,5 @@ def running(store: JobStore, now_ms: int | None = None, **more) -> Job:
 
 
 def states(store: JobStore, job_id: str) -> list[str]:
-    """The states that the job's events tell of, in order."""
+    """The states in the job's events, in order."""
     return [event.state.value for event in store.events(job_id) if event.type == "state"]

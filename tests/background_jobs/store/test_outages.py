@@ -1,4 +1,4 @@
-"""Redis away, hung, restarted, emptied of scripts, full: an error in time that says what to do, or nothing noticed."""
+"""Redis down, hung, restarted, without scripts, or full: an error in time that says what to do, or no effect."""
 
 import asyncio
 import signal
@@ -17,16 +17,16 @@ HASTY = JobStoreOptions(timeout_s=0.3)
 IN_TIME_S = 10
 
 
-def test_a_redis_that_is_gone_or_hangs_is_an_error_in_time(own_server):
+def test_a_redis_that_is_down_or_hangs_is_an_error_in_time(own_server):
     store = JobStore(redis.Redis(port=own_server.port), HASTY)
     job = store.submit(submission()).job
     own_server.signal(signal.SIGSTOP)
     calls = [lambda: store.get(job.id), lambda: store.feed("0", block_ms=5000), store.check_server, store.sweep]
     for call in calls:
-        began = time.monotonic()
+        started_at = time.monotonic()
         with pytest.raises(JobStoreUnavailableError, match=r"Timeout.*check that Redis runs and can be reached"):
             call()
-        assert time.monotonic() - began < IN_TIME_S
+        assert time.monotonic() - started_at < IN_TIME_S
     own_server.signal(signal.SIGCONT)
     redis_servers.until(lambda: own_server.client().ping())
     assert store.get(job.id) == job
@@ -40,17 +40,17 @@ def test_a_redis_that_is_gone_or_hangs_is_an_error_in_time(own_server):
     store.close()
 
 
-def test_the_async_store_says_the_same_and_goes_on(own_server):
+def test_the_async_store_raises_the_same_and_recovers(own_server):
     async def scenario() -> None:
         store = AsyncJobStore(redis.asyncio.Redis(port=own_server.port), HASTY)
         job = (await store.submit(submission())).job
         own_server.signal(signal.SIGSTOP)
-        began = time.monotonic()
+        started_at = time.monotonic()
         for answer in await asyncio.gather(*(store.get(job.id) for _ in range(20)), return_exceptions=True):
             assert isinstance(answer, JobStoreUnavailableError), answer
         with pytest.raises(JobStoreUnavailableError, match="check that Redis runs"):
             await store.feed("0", block_ms=5000)
-        assert time.monotonic() - began < IN_TIME_S
+        assert time.monotonic() - started_at < IN_TIME_S
         own_server.signal(signal.SIGCONT)
         await asyncio.to_thread(redis_servers.until, lambda: own_server.client().ping())
         assert await store.get(job.id) == job
@@ -83,7 +83,7 @@ def test_a_restart_with_an_append_only_file_loses_nothing(tmp_path):
         assert store.epoch() == epoch
         assert store.fail(job.id, 1, "STEP_FAILURE", "it broke").job.attempt == 2
         assert store.submit(submission(coalesce_key="k")).job.id == queued.id
-        assert [claim.job.id for claim in store.claim(most=5)] == [queued.id]
+        assert [claim.job.id for claim in store.claim(limit=5)] == [queued.id]
         assert states(store, job.id) == ["queued", "dispatched", "running", "retrying"]
         store.close()
     finally:
@@ -102,7 +102,7 @@ def test_flushed_scripts_are_loaded_again(store, client, run_async):
     assert run_async(scenario) == store.get(job.id)
 
 
-def test_a_server_that_would_lose_jobs_is_named(store, own_server):
+def test_server_settings_that_would_lose_jobs_are_reported(store, own_server):
     assert [warning.partition(":")[0] for warning in store.check_server()] == [
         "Redis may lose the last seconds of jobs when it restarts"
     ]
@@ -133,29 +133,29 @@ def test_a_replica_is_refused_by_name(own_server, tmp_path):
         replica.stop()
 
 
-def test_callers_past_the_connections_wait_for_their_turn_as_long_as_redis_answers(own_server):
+def test_callers_beyond_the_pool_wait_as_long_as_redis_answers(own_server):
     async def scenario() -> None:
         # All together take longer than one call may, and none of them is refused.
         store = AsyncJobStore(redis.asyncio.Redis(port=own_server.port), JobStoreOptions(timeout_s=1, connections=2))
         job = (await store.submit(submission())).job
-        found = await asyncio.gather(*(store.get(job.id) for _ in range(5_000)))
-        assert found == [job] * len(found)
+        answers = await asyncio.gather(*(store.get(job.id) for _ in range(5_000)))
+        assert answers == [job] * len(answers)
         await store.aclose()
 
     asyncio.run(scenario())
 
 
-def test_who_waits_for_a_turn_is_told_of_an_outage_with_those_before(own_server):
+def test_waiting_callers_fail_with_those_before_in_an_outage(own_server):
     async def scenario() -> None:
         options = JobStoreOptions(timeout_s=0.3, connections=2)
         store = AsyncJobStore(redis.asyncio.Redis(port=own_server.port), options)
         job = (await store.submit(submission())).job
         own_server.signal(signal.SIGSTOP)
-        began = time.monotonic()
+        started_at = time.monotonic()
         # One after another they would take a minute.
         for answer in await asyncio.gather(*(store.get(job.id) for _ in range(200)), return_exceptions=True):
             assert isinstance(answer, JobStoreUnavailableError), answer
-        assert time.monotonic() - began < IN_TIME_S
+        assert time.monotonic() - started_at < IN_TIME_S
         own_server.signal(signal.SIGCONT)
         await asyncio.to_thread(redis_servers.until, lambda: own_server.client().ping())
         assert await store.get(job.id) == job

@@ -29,7 +29,7 @@ def test_of_50_racing_submits_with_one_idempotency_key_one_makes_a_job(store):
     assert len({each.job.id for each in done}) == 1
 
 
-def test_500_triggers_while_one_runs_make_exactly_one_follow_up(store):
+def test_500_submissions_while_one_runs_create_exactly_one_follow_up(store):
     first = running(store, kind="refresh", coalesce_key="all")
     with ThreadPoolExecutor(8) as threads:
         done = list(threads.map(lambda _: store.submit(submission("refresh", coalesce_key="all")), range(500)))
@@ -37,18 +37,18 @@ def test_500_triggers_while_one_runs_make_exactly_one_follow_up(store):
     [follow_up] = {each.job.id for each in done}
     assert follow_up != first.id
     assert store.get(follow_up).joined == 499
-    assert [claim.job.id for claim in store.claim(most=100)] == [follow_up]
+    assert [claim.job.id for claim in store.claim(limit=100)] == [follow_up]
 
 
-def test_a_trigger_after_the_claim_makes_a_job_of_its_own_unless_the_claim_was_given_back(store):
+def test_a_submission_after_the_claim_creates_a_job_unless_the_claim_was_released(store):
     first = store.submit(submission(coalesce_key="k"), now_ms=T0).job
-    store.claim(most=1, lease_s=10, now_ms=T0)
+    store.claim(limit=1, ttl_s=10, now_ms=T0)
     # The claim lapses: its run may have been launched all the same, so nobody may join it.
     store.sweep(now_ms=T0 + 11_000)
     second = store.submit(submission(coalesce_key="k"), now_ms=T0 + 11_000)
     assert second.outcome == "created"
     store.cancel(second.job.id)
-    store.claim(most=1, now_ms=T0 + 12_000)
+    store.claim(limit=1, now_ms=T0 + 12_000)
     store.release(first.id, 1, waiting_for="Dagster is away", delay_s=1, now_ms=T0 + 12_000)
     assert store.submit(submission(coalesce_key="k"), now_ms=T0 + 12_000).job.id == first.id
 
@@ -59,18 +59,18 @@ def test_racing_dispatchers_never_claim_the_same(make_store):
         stores[0].submit(submission(tenant=f"t{number % 7}"))
 
     def drain(store) -> list[str]:
-        return [claim.job.id for _ in range(40) for claim in store.claim(most=5, caps=WIDE, lease_s=600)]
+        return [claim.job.id for _ in range(40) for claim in store.claim(limit=5, caps=WIDE, ttl_s=600)]
 
     with ThreadPoolExecutor(4) as threads:
         claimed = [job_id for ids in threads.map(drain, stores) for job_id in ids]
     assert len(claimed) == len(set(claimed)) == 300
 
 
-def test_a_lapsed_claim_comes_again_with_the_same_run_id(store):
+def test_an_expired_claim_is_claimed_again_with_the_same_run_id(store):
     job = store.submit(submission(), now_ms=T0).job
-    [first] = store.claim(most=1, lease_s=5, now_ms=T0)
-    assert store.claim(most=1, now_ms=T0 + 4_999) == []
-    [second] = store.claim(most=1, lease_s=5, now_ms=T0 + 5_000)
+    [first] = store.claim(limit=1, ttl_s=5, now_ms=T0)
+    assert store.claim(limit=1, now_ms=T0 + 4_999) == []
+    [second] = store.claim(limit=1, ttl_s=5, now_ms=T0 + 5_000)
     assert (second.job.id, second.attempt, second.run_id) == (job.id, 1, first.run_id)
     assert store.dispatched(job.id, 1).applied
     # The first dispatcher comes back late: it launched the same run, so nothing is to be done.
@@ -92,7 +92,7 @@ class Writer:
             [3, 8, 8, 5, 3, 5, 1, 1, 2, 1, 0.3],
         )[0]  # fmt: skip
         if name == "claim":
-            return name, (), {"most": 10, "caps": WIDE, "lease_s": self.random.choice([0.001, 5])}
+            return name, (), {"limit": 10, "caps": WIDE, "ttl_s": self.random.choice([0.001, 5])}
         if name == "sweep":
             return name, (), {}
         if name == "cancel":
@@ -144,7 +144,7 @@ def test_25_000_random_calls_of_8_writers_take_only_legal_steps(make_store, serv
             each.result()
 
     assert sum(writer.applied for writer in writers) > 2_000
-    reached = Counter()
+    state_counts = Counter()
     jobs = [job for start in range(0, JOBS, 1000) for job in store.get_many(ids[start : start + 1000])]
     for job in jobs:
         events = store.events(job.id)
@@ -157,8 +157,8 @@ def test_25_000_random_calls_of_8_writers_take_only_legal_steps(make_store, serv
         assert steps[-1] is job.state is events[-1].state
         attempts = [event.attempt for event in events]
         assert attempts == sorted(attempts)
-        reached.update(set(steps))
-    assert set(reached) == set(JobState)
+        state_counts.update(set(steps))
+    assert set(state_counts) == set(JobState)
     stats = store.stats()
     assert sum(stats.finished.values()) == sum(job.is_ended for job in jobs)
     assert stats.depth == Counter((job.kind, job.state) for job in jobs if not job.is_ended)
@@ -169,8 +169,8 @@ def test_one_tenants_crowd_does_not_delay_another(store):
         store.submit(submission(tenant="crowd", params={"n": number}))
     for tenant in ("b", "c"):
         store.submit(submission(tenant=tenant))
-    claims = store.claim(most=5, caps=Caps(per_tenant=3))
+    claims = store.claim(limit=5, caps=Caps(per_tenant=3))
     assert [claim.job.tenant for claim in claims] == ["crowd", "b", "c", "crowd", "crowd"]
     assert [claim.job.params.get("n") for claim in claims if claim.job.tenant == "crowd"] == [0, 1, 2]
-    assert store.claim(most=5, caps=Caps(per_tenant=3)) == [], "the crowd is at its cap"
+    assert store.claim(limit=5, caps=Caps(per_tenant=3)) == [], "the crowd is at its cap"
     assert states(store, claims[0].job.id) == ["queued"]

@@ -21,7 +21,7 @@ async def life(store: AsyncJobStore) -> list[str]:
     """One job's life and a look at everything, awaited."""
     job = (await store.submit(submission(kind="refresh", coalesce_key="k", idempotency_key="i"))).job
     await store.set_waiting(None)
-    [claim] = await store.claim(most=5)
+    [claim] = await store.claim(limit=5)
     await store.dispatched(job.id, claim.attempt)
     await store.report(job.id, 1, percent=50)
     await store.sweep()
@@ -45,8 +45,8 @@ def test_the_store_works_on_a_cluster(nodes):
     assert len(store.check_server()) == 1
     assert len(store.feed("0", block_ms=5)) == 80
     store.close()
-    held = [node.client().dbsize() for node in nodes[:3]]
-    assert sorted(held)[:2] == [0, 0], "all keys are on one node"
+    key_counts = [node.client().dbsize() for node in nodes[:3]]
+    assert sorted(key_counts)[:2] == [0, 0], "all keys are on one node"
 
 
 async def test_the_async_store_works_on_a_cluster(nodes):
@@ -63,7 +63,7 @@ async def test_the_async_store_on_one_server(server):
     await store.aclose()
 
 
-def test_a_cluster_that_is_gone_is_said_so():
+def test_an_unreachable_cluster_is_an_error():
     port = redis_servers.free_port()
     client = redis.Redis(port=port)
     with pytest.raises(JobStoreUnavailableError, match="check that Redis runs"):

@@ -1,4 +1,4 @@
-"""What may be submitted and reported, however odd; and what is refused, with words that help."""
+"""Which values may be submitted and reported, however odd; and which are refused, with a helpful message."""
 
 import pytest
 
@@ -17,14 +17,14 @@ ODD = ["", "{braces}", "a:b", "ünïcødé 🛒", "nul\0inside", "new\nline", "x
 @pytest.mark.parametrize("text", ODD)
 def test_odd_texts_come_back_as_they_were(store, text):
     more = {"tenant": text, "subject": text, "coalesce_key": text, "idempotency_key": text, "fingerprint": text}
-    made = store.submit(submission(params={text: [text, 1.5, None, {"deep": True}]}, **more))
-    job = store.get(made.job.id)
+    result = store.submit(submission(params={text: [text, 1.5, None, {"deep": True}]}, **more))
+    job = store.get(result.job.id)
     assert (job.tenant, job.subject, job.coalesce_key) == (text, text, text)
     assert job.params == {text: [text, 1.5, None, {"deep": True}]}
     assert store.submit(submission(**more)).outcome == "replayed"
     assert store.submit(submission(**{**more, "idempotency_key": None})).outcome == "joined"
     assert store.list(text).jobs == [store.get(job.id)]
-    [claim] = store.claim(most=1)
+    [claim] = store.claim(limit=1)
     store.report(job.id, 1, step=text, message=text, counts={text: 1}, result={text: text})
     [event] = store.events(job.id, after_seq=3)
     assert (event.tenant, event.step, event.message, event.counts) == (
@@ -84,7 +84,7 @@ def test_params_up_to_the_bound_are_kept_and_larger_ones_refused(store):
         ({"params": [1]}, "params is an object of JSON, not list"),
     ],
 )
-def test_a_submission_that_cant_be_meant_is_refused(store, named, says):
+def test_an_invalid_submission_is_refused(store, named, says):
     with pytest.raises(JobUsageError, match=says):
         store.submit(submission(**named))
     assert store.list().jobs == []
@@ -98,7 +98,7 @@ def test_a_percentage_is_from_0_to_100(store, percent):
     assert store.get(job.id).percent is None
 
 
-def test_other_calls_that_cant_be_meant_are_refused(store):
+def test_other_invalid_calls_are_refused(store):
     job = running(store)
     for call, says in [
         (lambda: store.report(job.id, 1, counts={"rows": float("nan")}), "counts is an object of JSON"),
@@ -109,7 +109,7 @@ def test_other_calls_that_cant_be_meant_are_refused(store):
         (lambda: store.get("nonsense"), "a job id is a UUID"),
         (lambda: store.list(limit=0), "limit is a whole number"),
         (lambda: store.list(before="x"), "a cursor is what a page's `next` said"),
-        (lambda: store.claim(most=0), "most is a whole number"),
+        (lambda: store.claim(limit=0), "limit is a whole number"),
         (lambda: store.events(job.id, after_seq=-1), "after_seq"),
         (lambda: store.set_gauge("Bad name", 1), "a metric's or label's name"),
         (lambda: Caps(per_tenant=-1), "per_tenant is a whole number"),

@@ -8,7 +8,7 @@ import pytest
 
 from background_jobs.webhooks import Sender, TargetPolicy, create_endpoint, list_deliveries
 from dbconnect.routes import Connection, Row
-from tests.background_jobs.webhooks.endings import OTHER_TENANT, TENANT, job, tell
+from tests.background_jobs.webhooks.job_documents import OTHER_TENANT, TENANT, enqueue_document, job
 from tests.background_jobs.webhooks.receiver import Receiver, receiving
 from tests.warehouse import Installation
 
@@ -23,13 +23,13 @@ def _own_settings_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
+    with receiving() as server:
+        yield server
 
 
 @pytest.fixture
 def sender() -> Sender:
-    """May go to loopback; its time is for hangs."""
+    """A sender that may reach loopback; its timeout is for hangs."""
     return Sender(LOOPBACK, timeout_s=60)
 
 
@@ -57,8 +57,8 @@ def endpoint(warehouse: Connection, receiver: Receiver) -> tuple[int, str]:
 
 @pytest.fixture
 def delivery(warehouse: Connection, endpoint: tuple[int, str]) -> Callable[[], Row]:
-    """One delivery that is due; called, it gives its row."""
-    tell(warehouse, job())
+    """One delivery that is due; a function that returns its row."""
+    enqueue_document(warehouse, job())
 
     def read() -> Row:
         [row] = list_deliveries(warehouse)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback that answers as it is told: well, badly, slowly, endlessly or not at all."""
+"""A webhook receiver on loopback whose answers a test chooses: good, bad, slow, endless or none."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ def answer(status: int, body: bytes = b"ok", **headers: str) -> Step:
 
 
 async def silent(writer: asyncio.StreamWriter, receiver: "Receiver") -> None:
-    """Take the request and say nothing until the receiver is closed, or told to go on."""
+    """Read the request, and answer only once the receiver is released or closed."""
     await receiver.go_on.wait()
     await answer(200)(writer, receiver)
 
@@ -79,7 +79,7 @@ async def gibberish(writer: asyncio.StreamWriter, receiver: "Receiver") -> None:
 
 @dataclass
 class Receiver:
-    """What came in, and what is answered: for each path the steps in turn, the last one again and again; 200 without any."""
+    """The received requests, and the answers: for each path its steps in turn, the last one repeated; 200 without any."""
 
     port: int = 0
     scheme: str = "http"

@@ -1,4 +1,4 @@
-"""One attempt, against receivers that behave in every way; names resolve as the test says."""
+"""One attempt, against receivers that behave well and badly; the tests resolve names."""
 
 import asyncio
 import datetime as dt
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from background_jobs.webhooks import Reply, Sender, TargetPolicy
+from background_jobs.webhooks import AttemptResult, Sender, TargetPolicy
 from tests.background_jobs.webhooks.conftest import LOOPBACK
 from tests.background_jobs.webhooks.receiver import (
     Receiver,
@@ -31,19 +31,19 @@ from tests.background_jobs.webhooks.receiver import (
 HEADERS = {"Content-Type": "application/json", "webhook-id": "msg_1"}
 
 
-def send(sender: Sender, url: str, body: bytes = b'{"a":1}') -> Reply:
+def send(sender: Sender, url: str, body: bytes = b'{"a":1}') -> AttemptResult:
     return asyncio.run(sender.send(url, HEADERS, body))
 
 
-class Names:
-    """A resolver that answers as it is told, each time the next, and counts."""
+class FakeResolver:
+    """A resolver with prepared answers, one per lookup; counts the lookups."""
 
     def __init__(self, *answers: list[str]) -> None:
-        self.answers, self.asked = list(answers), 0
+        self.answers, self.lookups = list(answers), 0
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1]
+        self.lookups += 1
+        return self.answers[min(self.lookups, len(self.answers)) - 1]
 
 
 def test_a_delivery_is_a_post_of_exactly_the_body(sender: Sender, receiver: Receiver) -> None:
@@ -85,10 +85,10 @@ def test_a_redirection_is_not_followed(sender: Sender, receiver: Receiver, statu
 
 
 @pytest.mark.parametrize("step", [silent, dripping_headers])
-def test_a_receiver_that_never_answers_ends_with_the_time(receiver: Receiver, step: Callable) -> None:
+def test_a_receiver_that_never_answers_times_out(receiver: Receiver, step: Callable) -> None:
     receiver.steps["/"] = [step]
     reply = send(Sender(LOOPBACK, timeout_s=0.3), receiver.url())
-    assert (reply.status, reply.error) == (None, "no answer within 0.3 s")
+    assert (reply.status, reply.error) == (None, "timed out after 0.3 s")
     assert len(receiver.received) == 1
 
 
@@ -114,7 +114,7 @@ def test_the_excerpt_is_text_that_can_be_stored(sender: Sender, receiver: Receiv
 
 
 @pytest.mark.parametrize(("step", "error"), [(hanging_up, "RemoteProtocolError"), (gibberish, "RemoteProtocolError")])
-def test_what_is_no_http_is_an_error(sender: Sender, receiver: Receiver, step: Callable, error: str) -> None:
+def test_an_answer_that_is_not_http_is_an_error(sender: Sender, receiver: Receiver, step: Callable, error: str) -> None:
     receiver.steps["/"] = [step]
     reply = send(sender, receiver.url())
     assert reply.status is None
@@ -139,19 +139,19 @@ def test_retry_after_is_read_as_seconds_or_date(sender: Sender, receiver: Receiv
         answer(503, Retry_After="soon"),
         answer(503),
     ]
-    found = [send(sender, receiver.url()).retry_after_s for _ in range(5)]
-    assert found[0] == 120
-    assert found[1] == pytest.approx(7200, abs=60)
-    assert found[2:] == [0.0, None, None]
+    delays = [send(sender, receiver.url()).retry_after_s for _ in range(5)]
+    assert delays[0] == 120
+    assert delays[1] == pytest.approx(7200, abs=60)
+    assert delays[2:] == [0.0, None, None]
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fd00:ec2::254"]])
-def test_a_name_that_leads_to_a_private_address_is_not_sent_to(receiver: Receiver, addresses: list[str]) -> None:
-    names = Names(addresses)
+def test_nothing_is_sent_to_a_name_with_a_private_address(receiver: Receiver, addresses: list[str]) -> None:
+    resolver = FakeResolver(addresses)
     policy = TargetPolicy(ports=frozenset({receiver.port}))
-    reply = send(Sender(policy, resolve=names), f"https://innocent.example:{receiver.port}/")
-    assert str(reply.error).startswith("not sent: the host leads where webhooks may not go")
-    assert (names.asked, receiver.received) == (1, [])
+    reply = send(Sender(policy, resolver=resolver), f"https://innocent.example:{receiver.port}/")
+    assert str(reply.error).startswith("not sent: the host has an address that webhooks may not reach")
+    assert (resolver.lookups, receiver.received) == (1, [])
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "localhost."])
@@ -163,19 +163,19 @@ def test_loopback_by_another_spelling_is_found_by_the_systems_resolver(receiver:
     assert receiver.received == []
 
 
-def test_a_name_is_looked_up_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
-    """A name server that says something harmless first and something private then gets nowhere: there is no second question."""
-    names = Names(["127.0.0.1"], ["127.0.0.2"])
-    reply = send(Sender(LOOPBACK, timeout_s=60, resolve=names), receiver.url(host="rebinding.example"))
+def test_a_name_is_resolved_once_and_the_checked_address_is_used(receiver: Receiver) -> None:
+    """DNS rebinding has no effect: there is no second lookup."""
+    resolver = FakeResolver(["127.0.0.1"], ["127.0.0.2"])
+    reply = send(Sender(LOOPBACK, timeout_s=60, resolver=resolver), receiver.url(host="rebinding.example"))
     assert reply.is_success
-    assert names.asked == 1
+    assert resolver.lookups == 1
     [request] = receiver.received
     assert request.headers["host"] == f"rebinding.example:{receiver.port}"
 
 
 def test_the_next_address_is_tried_where_one_does_not_answer(receiver: Receiver) -> None:
-    names = Names(["127.0.0.77", "127.0.0.1"])
-    assert send(Sender(LOOPBACK, timeout_s=60, resolve=names), receiver.url(host="two.example")).is_success
+    resolver = FakeResolver(["127.0.0.77", "127.0.0.1"])
+    assert send(Sender(LOOPBACK, timeout_s=60, resolver=resolver), receiver.url(host="two.example")).is_success
 
 
 def test_a_resolver_that_hangs_or_fails_is_an_error(receiver: Receiver) -> None:
@@ -186,10 +186,10 @@ def test_a_resolver_that_hangs_or_fails_is_an_error(receiver: Receiver) -> None:
     async def failing(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    assert "no answer" in str(
-        send(Sender(LOOPBACK, timeout_s=0.1, resolve=hanging), receiver.url(host="a.example")).error
+    assert "timed out" in str(
+        send(Sender(LOOPBACK, timeout_s=0.1, resolver=hanging), receiver.url(host="a.example")).error
     )
-    assert "not known" in str(send(Sender(LOOPBACK, resolve=failing), receiver.url(host="a.example")).error)
+    assert "not known" in str(send(Sender(LOOPBACK, resolver=failing), receiver.url(host="a.example")).error)
 
 
 def test_proxies_of_the_environment_are_not_used(
@@ -201,12 +201,12 @@ def test_proxies_of_the_environment_are_not_used(
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For `receiver.example`, signed by itself."""
+def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for `receiver.example`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver.example")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -222,16 +222,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
     return path
 
 
-def test_the_name_is_proven_by_tls_at_the_checked_address(certificate: Path) -> None:
+def test_the_name_is_proven_by_tls_at_the_checked_address(certificate_path: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate)
-    asked: list[str | None] = []
-    server.sni_callback = lambda _socket, name, _context: asked.append(name)
-    trusting = ssl.create_default_context(cafile=str(certificate))
+    server.load_cert_chain(certificate_path)
+    lookups: list[str | None] = []
+    server.sni_callback = lambda _socket, name, _context: lookups.append(name)
+    trusting = ssl.create_default_context(cafile=str(certificate_path))
     with receiving(ssl_context=server) as receiver:
         for context, host, is_success in (
             (trusting, "receiver.example", True),
@@ -239,8 +239,8 @@ def test_the_name_is_proven_by_tls_at_the_checked_address(certificate: Path) -> 
             (None, "receiver.example", False),
         ):
             policy = TargetPolicy((ipaddress.ip_network("127.0.0.0/8"),))
-            sender = Sender(policy, timeout_s=60, resolve=Names(["127.0.0.1"]), ssl_context=context)
+            sender = Sender(policy, timeout_s=60, resolver=FakeResolver(["127.0.0.1"]), ssl_context=context)
             reply = send(sender, receiver.url(host=host))
             assert reply.is_success is is_success, (host, reply)
-        assert asked == ["receiver.example", "another.example", "receiver.example"]
+        assert lookups == ["receiver.example", "another.example", "receiver.example"]
         assert len(receiver.received) == 1

@@ -29,7 +29,7 @@ def _busy(worker: Worker, api: Api, tenant: str) -> Iterator[None]:
 
     def work() -> None:
         while not stop.wait(0.02):
-            for claim in worker.store.claim(most=100, caps=Caps(per_tenant=1_000)):
+            for claim in worker.store.claim(limit=100, caps=Caps(per_tenant=1_000)):
                 job = claim.job
                 if job.tenant != tenant:
                     continue

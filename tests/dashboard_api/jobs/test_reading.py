@@ -41,10 +41,10 @@ def test_the_tag_follows_the_job(client: httpx.Client, worker: Worker, tenant: s
 def test_what_it_waits_for_changes_the_tag(client: httpx.Client, worker: Worker, tenant: str) -> None:
     job = worker.submit(tenant)
     before = client.get(f"/api/jobs/{job.id}")
-    worker.store.set_waiting("Dagster's code server is away")
+    worker.store.set_waiting("Dagster's code server is unavailable")
     try:
         waiting = client.get(f"/api/jobs/{job.id}", headers={"If-None-Match": before.headers["etag"]})
-        assert waiting.json()["waiting_for"] == "Dagster's code server is away"
+        assert waiting.json()["waiting_for"] == "Dagster's code server is unavailable"
         assert waiting.json()["seq"] == before.json()["seq"]
     finally:
         worker.store.set_waiting(None)

@@ -33,7 +33,7 @@ class Worker:
     def claim(self, job_id: str) -> int:
         """Claim it (and whatever waits before it); give the attempt."""
         while job_id not in self._claims:
-            claims = self.store.claim(most=1_000, caps=_NO_CAPS, lease_s=3_600)
+            claims = self.store.claim(limit=1_000, caps=_NO_CAPS, ttl_s=3_600)
             assert claims, f"job {job_id} can't be claimed: {self.store.get(job_id)}"
             self._claims |= {claim.job.id: claim for claim in claims}
         return self._claims.pop(job_id).attempt

@@ -22,7 +22,7 @@ from background_jobs.store import (
     Submission,
 )
 from tests.background_jobs.store.conftest import T0
-from tests.background_jobs.store.model import WAITS, Model
+from tests.background_jobs.store.reference_store import WAITS, ReferenceStore
 
 GAP_S = 25
 LIVE_MAX = 6
@@ -48,14 +48,14 @@ class Jobs(RuleBasedStateMachine):
         prefix = f"m{next(_unique)}{{jobs}}:"
         self.prefix = prefix
         self.store = JobStore(self.client, JobStoreOptions(prefix=prefix, timeout_s=30, sweep_gap_s=GAP_S))
-        self.model = Model()
+        self.model = ReferenceStore()
         self.now = T0
 
     def same(self, job: Job | None, job_id: str) -> None:
         model = self.model.jobs[job_id]
         assert job is not None
-        shown = model.shown()
-        assert {name: getattr(job, name) for name in shown} == shown
+        expected = model.document()
+        assert {name: getattr(job, name) for name in expected} == expected
         late = job.late_outcome
         assert (late and (late["attempt"], late["state"], late["code"], late["at_ms"])) == model.late
 
@@ -80,7 +80,7 @@ class Jobs(RuleBasedStateMachine):
         job = self.model.jobs[self.pick(which)]
         for _ in range(steps):
             if job.state in WAITS and job.claimed_until_ms is None:
-                self.claim(most=20, per_tenant=20, caps={}, lease_s=15)
+                self.claim(limit=20, per_tenant=20, caps={}, ttl_s=15)
             elif job.state in WAITS:
                 self.changed(
                     self.store.dispatched(job.id, job.attempt, now_ms=self.now),
@@ -111,9 +111,9 @@ class Jobs(RuleBasedStateMachine):
         new = Submission(params={"n": 1}, deadlines=spans, **values)
         outcome, job_id = self.model.submit(new, self.now)
         if outcome == "conflict":
-            with pytest.raises(IdempotencyConflictError) as refused:
+            with pytest.raises(IdempotencyConflictError) as error:
                 self.store.submit(new, now_ms=self.now)
-            assert refused.value.job_id == job_id
+            assert error.value.job_id == job_id
             return
         done = self.store.submit(new, now_ms=self.now)
         assert done.outcome == outcome
@@ -128,15 +128,15 @@ class Jobs(RuleBasedStateMachine):
         self.same(again.job, job_id)
 
     @rule(
-        most=st.integers(1, 6),
+        limit=st.integers(1, 6),
         per_tenant=st.integers(0, 4),
         caps=st.dictionaries(st.sampled_from(KINDS), st.integers(0, 3)),
-        lease_s=st.sampled_from([5, 15]),
+        ttl_s=st.sampled_from([5, 15]),
     )
-    def claim(self, most: int, per_tenant: int, caps: dict, lease_s: int) -> None:
+    def claim(self, limit: int, per_tenant: int, caps: dict, ttl_s: int) -> None:
         all_caps = Caps(per_tenant, caps)
-        claims = self.store.claim(most=most, caps=all_caps, lease_s=lease_s, now_ms=self.now)
-        assert [claim.job.id for claim in claims] == self.model.claim(most, all_caps, lease_s * 1000, self.now)
+        claims = self.store.claim(limit=limit, caps=all_caps, ttl_s=ttl_s, now_ms=self.now)
+        assert [claim.job.id for claim in claims] == self.model.claim(limit, all_caps, ttl_s * 1000, self.now)
         for claim in claims:
             self.same(claim.job, claim.job.id)
             assert claim.attempt == claim.job.attempt
@@ -278,16 +278,16 @@ class Jobs(RuleBasedStateMachine):
         for tenant in TENANTS:
             pipe.scard(f"{self.prefix}flying:tenant:{tenant}").hget(f"{self.prefix}backlog", tenant)
             pipe.zcard(f"{self.prefix}all:{tenant}")
-        found = iter(pipe.execute())
-        assert {key: {member.decode() for member in next(found)} for key in expected} == expected
-        held = {slot: job_id.decode() for slot in slots if (job_id := next(found)) is not None}
-        assert held == self.model.slots
+        replies = iter(pipe.execute())
+        assert {key: {member.decode() for member in next(replies)} for key in expected} == expected
+        slot_ids = {slot: job_id.decode() for slot in slots if (job_id := next(replies)) is not None}
+        assert slot_ids == self.model.slots
         turns = sorted(self.model.turns, key=self.model.turns.__getitem__)
-        assert [tenant.decode() for tenant in next(found)] == turns
+        assert [tenant.decode() for tenant in next(replies)] == turns
         for tenant in TENANTS:
-            assert next(found) == self.model.flying(tenant=tenant)
-            assert int(next(found) or 0) == len(self.model.waiting(tenant))
-            assert next(found) == sum(job.submission.tenant == tenant for job in jobs)
+            assert next(replies) == self.model.flying(tenant=tenant)
+            assert int(next(replies) or 0) == len(self.model.waiting(tenant))
+            assert next(replies) == sum(job.submission.tenant == tenant for job in jobs)
 
     def figures_agree(self) -> None:
         stats = self.store.stats(now_ms=self.now)
@@ -338,7 +338,7 @@ def _walk_one_step(jobs: Jobs, luck: random.Random) -> None:
         jobs.time_passes(seconds=luck.choice([0.001, 1, 3, 5, 9.999, 10, 15, 20, 40]))
     elif move == "claim":
         caps = luck.choice([{}, {}, {"x": luck.randrange(4)}, {"x": 1, "y": 2}])
-        jobs.claim(most=luck.randrange(1, 6), per_tenant=luck.randrange(5), caps=caps, lease_s=luck.choice([5, 15]))
+        jobs.claim(limit=luck.randrange(1, 6), per_tenant=luck.randrange(5), caps=caps, ttl_s=luck.choice([5, 15]))
     elif move == "sweep":
         jobs.sweep()
     elif move == "submit" or not jobs.model.jobs:

@@ -1,10 +1,10 @@
-"""Endings of jobs, as the archive tells the outbox of them."""
+"""Documents of ended jobs, as the archive passes them to the outbox."""
 
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from background_jobs.webhooks import enqueue
+from background_jobs.webhooks import enqueue_deliveries
 from dbconnect.routes import Connection
 from tests.warehouse import one
 
@@ -25,11 +25,11 @@ def job(state: str = "succeeded", tenant: str = TENANT, **changes: Any) -> Docum
     }
 
 
-def tell(connection: Connection, document: Document) -> int:
+def enqueue_document(connection: Connection, document: Document) -> int:
     with connection.transaction(), connection.cursor() as cursor:
-        return enqueue(cursor, document)
+        return enqueue_deliveries(cursor, document)
 
 
 def later(connection: Connection, **by: float) -> datetime:
-    """The server's time, and so much."""
+    """The server's time plus a duration."""
     return one(connection, "SELECT clock_timestamp()") + timedelta(**by)

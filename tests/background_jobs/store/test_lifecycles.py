@@ -1,4 +1,4 @@
-"""Single lives of jobs that a model does not show well: outages, fences, retention, figures, documents."""
+"""Single lifecycles that the reference store does not cover: outages, fences, retention, metrics, documents."""
 
 import json
 
@@ -22,8 +22,8 @@ def test_a_lost_worker_is_retried_and_its_late_success_is_kept_apart(store):
     assert (late.applied, late.job.state) == (False, "retrying")
     assert late.job.late_outcome == {"attempt": 1, "state": "succeeded", "code": None, "at_ms": T0 + 11_000}
     store.succeed(job.id, 1, now_ms=T0 + 12_000)
-    assert store.claim(most=1, now_ms=T0 + 14_999) == []
-    [claim] = store.claim(most=1, now_ms=T0 + 15_000)
+    assert store.claim(limit=1, now_ms=T0 + 14_999) == []
+    [claim] = store.claim(limit=1, now_ms=T0 + 15_000)
     assert (claim.attempt, claim.run_id) == (2, run_id_of(job.id, 2))
     store.started(job.id, 2)
     assert store.fail(job.id, 2, "STEP_FAILURE", "no").job.state is JobState.FAILED
@@ -56,34 +56,34 @@ def test_a_run_that_never_reports_has_no_lease_but_a_deadline(store):
 
 
 @pytest.mark.parametrize(
-    ("ending", "state"), [("succeed", "succeeded"), ("fail", "failed"), ("end_canceled", "canceled")]
+    ("final_call", "state"), [("succeed", "succeeded"), ("fail", "failed"), ("end_canceled", "canceled")]
 )
-def test_a_canceling_run_ends_as_what_it_did(store, ending, state):
+def test_a_canceling_run_ends_with_its_own_outcome(store, final_call, state):
     job = running(store, max_attempts=3)
     assert store.cancel(job.id).state is JobState.CANCELING
     assert store.cancel(job.id).seq == 4, "asking twice changes nothing"
     signal = store.report(job.id, 1)
     assert signal.is_current
     assert signal.is_cancel_requested
-    more = ("STEP_FAILURE", "it broke") if ending == "fail" else ()
-    ended = getattr(store, ending)(job.id, 1, *more)
+    more = ("STEP_FAILURE", "it broke") if final_call == "fail" else ()
+    ended = getattr(store, final_call)(job.id, 1, *more)
     assert (ended.applied, ended.job.state) == (True, state)
 
 
-def test_a_claimed_job_that_is_canceled_tells_its_dispatcher_and_its_run(store):
+def test_a_canceled_claim_is_shown_to_its_dispatcher_and_its_run(store):
     job = store.submit(submission()).job
-    store.claim(most=1)
+    store.claim(limit=1)
     assert store.cancel(job.id).state is JobState.CANCELED
-    told = store.dispatched(job.id, 1)
-    assert (told.applied, told.job.state) == (False, JobState.CANCELED)
+    change = store.dispatched(job.id, 1)
+    assert (change.applied, change.job.state) == (False, JobState.CANCELED)
     signal = store.report(job.id, 1)
     assert not signal.is_current
     assert signal.is_cancel_requested
 
 
-def test_news_in_any_order_tells_the_whole_story(store):
+def test_calls_in_any_order_publish_every_state(store):
     job = store.submit(submission()).job
-    store.claim(most=1)
+    store.claim(limit=1)
     assert store.succeed(job.id, 1, result={"rows": 3}).applied
     assert not store.started(job.id, 1).applied
     assert not store.dispatched(job.id, 1).applied
@@ -92,43 +92,43 @@ def test_news_in_any_order_tells_the_whole_story(store):
     assert (done.percent, done.result, done.late_outcome) == (100.0, {"rows": 3}, None)
 
 
-def test_a_run_that_dagster_retried_itself_is_adopted_unless_ours_is_on_its_way(store):
+def test_dagsters_own_retry_is_adopted_unless_ours_is_claimed(store):
     job = running(store, T0, max_attempts=3, retry_delay_s=0)
     store.fail(job.id, 1, "STEP_FAILURE", "it broke", now_ms=T0)
-    [claim] = store.claim(most=1, lease_s=5, now_ms=T0)
+    [claim] = store.claim(limit=1, ttl_s=5, now_ms=T0)
     assert not store.adopt(job.id, 1, "dagsters-own", now_ms=T0 + 4_999).applied
     store.release(job.id, claim.attempt, waiting_for="Dagster retries it", delay_s=60, now_ms=T0 + 5_000)
     adopted = store.adopt(job.id, 1, "dagsters-own", now_ms=T0 + 5_000).job
     assert (adopted.state, adopted.attempt, adopted.run_id) == ("dispatched", 2, "dagsters-own")
     assert not store.adopt(job.id, 1, "dagsters-own").applied
     assert store.started(job.id, 2).job.run_id == "dagsters-own"
-    assert store.claim(most=1, now_ms=T0 + 600_000) == []
+    assert store.claim(limit=1, now_ms=T0 + 600_000) == []
 
 
-def test_a_trigger_that_joins_brings_a_delayed_job_forward(store):
+def test_a_submission_that_joins_brings_a_delayed_job_forward(store):
     later = store.submit(submission(coalesce_key="k", delay_s=60, priority=-1), now_ms=T0).job
     store.submit(submission(), now_ms=T0)
     joined = store.submit(submission(coalesce_key="k", priority=3), now_ms=T0 + 10 * S)
     assert (joined.outcome, joined.job.id, joined.job.priority) == ("joined", later.id, 3)
-    assert store.claim(most=1, now_ms=T0 + 12 * S)[0].job.id == later.id
+    assert store.claim(limit=1, now_ms=T0 + 12 * S)[0].job.id == later.id
     store.dispatched(later.id, 1, now_ms=T0 + 13 * S)
     assert store.stats().histograms["queue_wait", "export"].total_s == 3.0
 
 
-def test_a_job_in_a_dispatchers_hand_is_not_timed_out_in_the_queue(store):
+def test_a_claimed_job_does_not_time_out_in_the_queue(store):
     job = store.submit(submission(deadlines=SHORT), now_ms=T0).job
-    store.claim(most=1, lease_s=15, now_ms=T0 + 59 * S)
+    store.claim(limit=1, ttl_s=15, now_ms=T0 + 59 * S)
     assert store.sweep(now_ms=T0 + 73 * S) == []
-    store.release(job.id, 1, waiting_for="Dagster's code server is away", delay_s=0, now_ms=T0 + 73_500)
-    assert store.claim(most=1, now_ms=T0 + 73_500) == []
+    store.release(job.id, 1, waiting_for="Dagster's code server is unavailable", delay_s=0, now_ms=T0 + 73_500)
+    assert store.claim(limit=1, now_ms=T0 + 73_500) == []
     failed = store.get(job.id)
     assert (failed.code, failed.message) == (
         "QUEUE_TIMEOUT",
-        "not started within 60 s; it waited for: Dagster's code server is away",
+        "not started within 60 s; it waited for: Dagster's code server is unavailable",
     )
 
 
-def test_a_sign_of_life_is_no_event(store):
+def test_a_heartbeat_is_no_event(store):
     job = running(store)
     store.report(job.id, 1, percent=10, step="read")
     seq = store.get(job.id).seq
@@ -138,10 +138,10 @@ def test_a_sign_of_life_is_no_event(store):
     assert store.get(job.id).seq == seq
 
 
-def test_what_all_jobs_wait_for_shows_on_those_that_wait(store):
+def test_waiting_jobs_show_what_all_jobs_wait_for(store):
     waiting, runs = store.submit(submission()).job, running(store)
-    store.set_waiting("Dagster's code server is away")
-    assert store.get(waiting.id).waiting_for == store.waiting() == "Dagster's code server is away"
+    store.set_waiting("Dagster's code server is unavailable")
+    assert store.get(waiting.id).waiting_for == store.waiting() == "Dagster's code server is unavailable"
     assert store.get(runs.id).waiting_for is None
     store.release(waiting.id, 1, waiting_for="its own reason", delay_s=0)
     assert store.get(waiting.id).waiting_for == "its own reason"
@@ -155,7 +155,7 @@ def test_the_queue_has_a_bound_per_tenant_and_in_all(make_store):
     store = make_store(JobStoreOptions(timeout_s=30, queued_per_tenant=2, queued=3, full_retry_s=7))
     first = store.submit(submission(coalesce_key="k"))
     store.submit(submission())
-    with pytest.raises(QueueFullError, match="2 jobs of this tenant wait already") as full:
+    with pytest.raises(QueueFullError, match=r"the tenant's job queue is full \(2 waiting\)") as full:
         store.submit(submission())
     assert (full.value.scope, full.value.retry_after_s) == ("tenant", 7)
     assert store.submit(submission(coalesce_key="k")).outcome == "joined", "joining needs no room"
@@ -189,29 +189,29 @@ def test_streams_and_documents_expire_and_the_lists_are_pruned(make_store, clien
 
 
 def test_pages_go_through_everything_once_newest_first(store):
-    made = []
+    jobs = []
     for number in range(25):
         tenant = "acme" if number % 5 else "other"
-        made.append(store.submit(submission(tenant=tenant, kind="ab"[number % 2]), now_ms=T0 + number // 4).job)
-    for job in made[::2]:
+        jobs.append(store.submit(submission(tenant=tenant, kind="ab"[number % 2]), now_ms=T0 + number // 4).job)
+    for job in jobs[::2]:
         store.cancel(job.id)
 
-    def through(**wanted) -> list[str]:
+    def through(**filters) -> list[str]:
         seen, cursor = [], None
         while True:
-            page = store.list(limit=3, before=cursor, **wanted)
+            page = store.list(limit=3, before=cursor, **filters)
             assert page.jobs or page.next is None
             seen += [job.id for job in page.jobs]
             cursor = page.next
             if cursor is None:
                 return seen
 
-    newest_first = sorted(made, key=lambda job: (job.created_ms, job.id), reverse=True)
+    newest_first = sorted(jobs, key=lambda job: (job.created_ms, job.id), reverse=True)
     assert through() == [job.id for job in newest_first]
     assert through(tenant="acme", kind="b") == [
         job.id for job in newest_first if job.tenant == "acme" and job.kind == "b"
     ]
-    ended = {job.id for job in made[::2]}
+    ended = {job.id for job in jobs[::2]}
     assert through(states=[JobState.CANCELED]) == [job.id for job in newest_first if job.id in ended]
     assert through(states=["queued"]) == [job.id for job in newest_first if job.id not in ended]
     assert through(tenant="nobody") == []
@@ -253,7 +253,7 @@ def test_a_document_is_json_and_gives_the_job_back(store):
     assert Job.from_document(document) == ended
 
 
-def test_figures_are_shown_to_prometheus(store):
+def test_metrics_are_exported_to_prometheus(store):
     done = running(store, T0, kind="export", deadlines=SHORT)
     store.succeed(done.id, 1, event_ms=T0 + 900, now_ms=T0 + 1_000)
     running(store, T0, kind="export", deadlines=SHORT)
@@ -263,7 +263,7 @@ def test_figures_are_shown_to_prometheus(store):
     store.count("webhook_deliveries", {"outcome": "gone"})
     registry = CollectorRegistry()
     registry.register(JobCollector(lambda: store.stats(now_ms=T0 + 20 * S)))
-    shown = set(generate_latest(registry).decode().splitlines())
+    lines = set(generate_latest(registry).decode().splitlines())
     assert {
         "jobs_store_up 1.0",
         'jobs_queue_depth{kind="refresh"} 1.0',
@@ -281,7 +281,7 @@ def test_figures_are_shown_to_prometheus(store):
         "dagster_daemon_heartbeat_age_seconds 1.5",
         'webhook_deliveries_total{outcome="delivered"} 3.0',
         'webhook_deliveries_total{outcome="gone"} 1.0',
-    } <= shown
+    } <= lines
     assert [job.code for job in store.sweep(now_ms=T0 + 90 * S)] == ["WORKER_LOST"]
     assert store.stats(now_ms=T0 + 90 * S).forced == {"WORKER_LOST": 1}
     assert store.stats(now_ms=T0 + 90 * S).gauges == {}, "a gauge that nobody sets any more is not shown"
@@ -290,5 +290,5 @@ def test_figures_are_shown_to_prometheus(store):
 def test_an_epoch_begins_once(make_store):
     store = make_store()
     assert store.epoch() is None
-    begun = store.begin_epoch()
-    assert make_store().begin_epoch() == store.epoch() == begun
+    epoch = store.begin_epoch()
+    assert make_store().begin_epoch() == store.epoch() == epoch

@@ -1,15 +1,15 @@
-"""Create, look at and end Dagster runs from outside: the only module that touches Dagster's internals.
+"""Launch, read and cancel Dagster runs from another process: the only module that uses Dagster's private modules.
 
-Dagster has no public interface to create a run from another process without its webserver. This follows what its own
-sensor daemon does (`dagster._daemon.sensor`, 1.13): the job's snapshot comes from the code server, the run goes through the instance's
-run coordinator. `tests/background_jobs/dagster_bridge/test_jobs_on_a_stack.py` pins it down.
+Dagster has no public interface for launching a run without its webserver. This does what Dagster's own sensor daemon does
+(`dagster._daemon.sensor`, 1.13): the job's snapshot comes from the code server, and the run goes through the instance's run
+coordinator. `tests/background_jobs/dagster_bridge/test_jobs_on_a_stack.py` tests it on a real Dagster.
 """
 
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,26 +32,26 @@ from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRe
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_postgres.utils import DagsterPostgresException
 
-from background_jobs.dagster_bridge.errors import DagsterAwayError, RunRefusedError
+from background_jobs.errors import DagsterUnavailableError, RunRefusedError
 
-_LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-# A code server that is away is asked again this often.
-_RELOAD_EVERY_S = 1.0
+_RELOAD_INTERVAL_S = 1.0
 
-_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+_FINAL_STATUSES = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 @dataclass(frozen=True)
 class RunState:
-    """One run as it stands.
+    """One run as Dagster's storage has it.
 
     Attributes:
-        run_id: Dagster's.
-        status: Dagster's word: QUEUED, STARTED, SUCCESS, …
-        tags: all of them.
-        started_ms: Unix time; None before.
-        ended_ms: Unix time; None before.
+        run_id: Dagster's id.
+        status: Dagster's status: QUEUED, STARTED, SUCCESS, …
+        tags: all tags.
+        started_ms: Unix milliseconds; None before the run has started.
+        ended_ms: Unix milliseconds; None before the run has ended.
+        created_ms: Unix milliseconds.
     """
 
     run_id: str
@@ -63,8 +63,8 @@ class RunState:
 
     @property
     def is_ended(self) -> bool:
-        """Whether it has ended."""
-        return self.status in {each.value for each in _ENDED}
+        """Whether the run has ended."""
+        return self.status in _FINAL_STATUSES
 
 
 @dataclass(frozen=True)
@@ -72,127 +72,99 @@ class RunFailure:
     """Why a run failed.
 
     Attributes:
-        reason: Dagster's word (`STEP_FAILURE`, `START_TIMEOUT`, …); "" where it gave none.
-        message: the failing step's own message, else the run's.
+        reason: Dagster's reason (`STEP_FAILURE`, `START_TIMEOUT`, …); "" where there is none.
+        message: the failed step's own message, else the run's.
     """
 
     reason: str
     message: str
 
 
-class Runs:
-    """Dagster's runs, as the bridge needs them. Safe to use from several threads."""
+class DagsterClient:
+    """Launches, reads and cancels Dagster's runs. Thread-safe.
 
-    def __init__(
-        self,
-        instance: dg.DagsterInstance,
-        workspace: Path,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    Every method raises DagsterUnavailableError where Dagster's storage, code server or broker does not answer.
+
+    Args:
+        instance: Dagster's instance.
+        workspace: Dagster's workspace file, which names the code servers.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, workspace: Path) -> None:
         self._instance = instance
-        self._clock = clock
         self._lock = threading.Lock()
-        self._asked_at: dict[str, float] = {}
+        self._reloaded_at: dict[str, float] = {}
         with warnings.catch_warnings():
-            # That the code server is not there yet is nothing to warn of: it is asked again.
+            # A code server that is not up yet is no reason for a warning: it is loaded again later.
             warnings.simplefilter("ignore")
             self._workspace = WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)]))
 
     def close(self) -> None:
-        """Let go of the code servers."""
+        """Disconnect from the code servers."""
         self._workspace.__exit__(None, None, None)
 
     @property
-    def retries(self) -> bool:
-        """Whether Dagster repeats failed runs by itself where their tags ask for it."""
+    def retries_enabled(self) -> bool:
+        """Whether Dagster retries failed runs by itself where their tags say so."""
         return self._instance.run_retries_enabled
 
-    def start(self, *, job_name: str, run_id: str, run_config: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
-        """Create a run and hand it to Dagster's queue; does nothing where that was done before.
-
-        Returns:
-            Whether this call created it.
+    def launch_run(self, *, job_name: str, run_id: str, run_config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Create a run and submit it to Dagster's queue, unless that was done before.
 
         Raises:
-            DagsterAwayError: the code server or the storage does not answer.
             RunRefusedError: there is no such job, or the configuration does not fit it.
         """
-        with _explained():
+        with _mapped_errors():
             run = self._instance.get_run_by_id(run_id)
-            is_new = False
             context = self._workspace.create_request_context()
+            is_new = False
             if run is None:
                 location, job = self._find_job(context, job_name)
                 is_new = self._create(location, job, run_id=run_id, run_config=run_config, tags=tags)
             if run is None or run.status is dg.DagsterRunStatus.NOT_STARTED:
-                # Whoever created it may have died before this, and before its tags could be looked for.
+                # Whoever created the run may have died before submitting it, and before its tags were indexed.
                 if not is_new:
-                    self._make_findable(run_id)
+                    self._index_tags(run_id)
                 self._instance.submit_run(run_id, context)
-            return is_new
 
-    def get(self, run_id: str) -> RunState | None:
-        """Give one run; None where there is none.
+    def get_run(self, run_id: str) -> RunState | None:
+        """Return a run; None if it does not exist."""
+        return next(iter(self.get_runs([run_id])), None)
 
-        Raises:
-            DagsterAwayError: the storage does not answer.
-        """
-        return next(iter(self.get_many([run_id])), None)
-
-    def get_many(self, run_ids: list[str]) -> list[RunState]:
-        """Give those of the runs that there are.
-
-        Raises:
-            DagsterAwayError: the storage does not answer.
-        """
+    def get_runs(self, run_ids: list[str]) -> list[RunState]:
+        """Return those of the runs that exist."""
         if not run_ids:
             return []
-        with _explained():
-            return [_state(record) for record in self._instance.get_run_records(dg.RunsFilter(run_ids=run_ids))]
+        with _mapped_errors():
+            return [_run_state(record) for record in self._instance.get_run_records(dg.RunsFilter(run_ids=run_ids))]
 
-    def with_tag(
+    def runs_with_tag(
         self, tag: str, value: str | None = None, *, statuses: tuple[str, ...] = (), limit: int = 1000
     ) -> list[RunState]:
-        """Give the newest runs that carry a tag.
+        """Return the newest runs that have a tag.
 
         Args:
             tag: its key.
-            value: its value; any unless given.
-            statuses: Dagster's words; any unless given.
-            limit: so many at most.
-
-        Raises:
-            DagsterAwayError: the storage does not answer.
+            value: its value; None for any.
+            statuses: Dagster's statuses; none means all.
+            limit: the most runs to read.
         """
-        with _explained():
-            wanted = [dg.DagsterRunStatus(status) for status in statuses] or None
-            if value is not None:
-                return [
-                    _state(record)
-                    for record in self._instance.get_run_records(
-                        dg.RunsFilter(tags={tag: value}, statuses=wanted), limit=limit
-                    )
-                ]
-            records = self._instance.get_run_records(dg.RunsFilter(statuses=wanted), limit=limit)
-            return [_state(record) for record in records if tag in record.dagster_run.tags]
+        tags = None if value is None else {tag: value}
+        filters = dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus(status) for status in statuses] or None)
+        with _mapped_errors():
+            records = self._instance.get_run_records(filters, limit=limit)
+            return [_run_state(record) for record in records if tag in record.dagster_run.tags]
 
-    def failure(self, run_id: str) -> RunFailure:
-        """Say why a run failed.
+    def run_failure(self, run_id: str) -> RunFailure:
+        """Return why a run failed."""
+        with _mapped_errors():
+            kinds = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.STEP_FAILURE}
+            entries = self._instance.all_logs(run_id, of_type=kinds)
+        return _run_failure([entry.dagster_event for entry in entries if entry.dagster_event is not None])
 
-        Raises:
-            DagsterAwayError: the storage does not answer.
-        """
-        with _explained():
-            return _failure(self._instance, run_id)
-
-    def ask_to_stop(self, run_id: str) -> None:
-        """Have a run end as canceled: at once where it waits in the queue, else at its next look.
-
-        Raises:
-            DagsterAwayError: the storage does not answer.
-        """
-        with _explained():
+    def request_cancel(self, run_id: str) -> None:
+        """Ask a run to end as canceled: a queued one ends at once, another when it next checks for cancellation."""
+        with _mapped_errors():
             run = self._instance.get_run_by_id(run_id)
             if run is None or run.is_finished or run.status is dg.DagsterRunStatus.CANCELING:
                 return
@@ -200,13 +172,9 @@ class Runs:
             if run.status in {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED}:
                 self._instance.report_run_canceled(run)
 
-    def terminate(self, run_id: str) -> None:
-        """End a run's process, and mark it as canceled where nothing is left that would.
-
-        Raises:
-            DagsterAwayError: the storage or the broker does not answer.
-        """
-        with _explained():
+    def terminate_run(self, run_id: str) -> None:
+        """Terminate a run's process."""
+        with _mapped_errors():
             run = self._instance.get_run_by_id(run_id)
             if run is None or run.is_finished:
                 return
@@ -215,45 +183,39 @@ class Runs:
             try:
                 self._instance.run_launcher.terminate(run_id)
             except KeyError:
-                # Never launched: it has no task.
-                _LOG.info("run %s had not been launched", run_id)
+                # A run that was never launched has no Celery task.
+                _logger.info("run %s had not been launched", run_id)
 
     def mark_canceled(self, run_id: str) -> None:
-        """Mark a run as canceled whose process is gone.
-
-        Raises:
-            DagsterAwayError: the storage does not answer.
-        """
-        with _explained():
+        """Record a run as canceled whose process is gone."""
+        with _mapped_errors():
             run = self._instance.get_run_by_id(run_id)
             if run is not None and not run.is_finished:
                 self._instance.report_run_canceled(run, message="Its worker did not answer.")
 
     def _find_job(self, context: WorkspaceRequestContext, job_name: str) -> tuple[CodeLocation, RemoteJob]:
-        away = None
+        load_error = None
         for name in context.get_code_location_entries():
             try:
                 location = context.get_code_location(name)
             except DagsterCodeLocationLoadError as error:
-                away = error
-                self._ask_again(name)
+                load_error = error
+                self._reload(name)
                 continue
             for repository in location.get_repositories().values():
                 if repository.has_job(job_name):
                     return location, repository.get_full_job(job_name)
-        if away is not None:
-            # Tenants read this; what is behind it stands in the log.
-            _LOG.info("the code server is away: %s", _first_line(away))
-            raise DagsterAwayError("Dagster's code server is away") from away
-        raise RunRefusedError(f"Dagster knows no job {job_name!r}")
+        if load_error is not None:
+            raise _code_server_unavailable(load_error) from load_error
+        raise RunRefusedError(f"Dagster has no job {job_name!r}")
 
-    def _ask_again(self, name: str) -> None:
-        """Load a code location anew that could not be loaded; not oftener than every `_RELOAD_EVERY_S`."""
+    def _reload(self, name: str) -> None:
+        """Load a code location again, at most once every `_RELOAD_INTERVAL_S`."""
         with self._lock:
-            now = self._clock()
-            if now - self._asked_at.get(name, -_RELOAD_EVERY_S) < _RELOAD_EVERY_S:
+            now = time.monotonic()
+            if now - self._reloaded_at.get(name, -_RELOAD_INTERVAL_S) < _RELOAD_INTERVAL_S:
                 return
-            self._asked_at[name] = now
+            self._reloaded_at[name] = now
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._workspace.refresh_code_location(name)
@@ -292,14 +254,14 @@ class Runs:
                 asset_graph=location.get_repository(job.repository_handle.repository_name).asset_graph,
             )
         except DagsterRunAlreadyExists:
-            # Another bridge was quicker.
+            # Another bridge created it first.
             return False
         return True
 
-    def _make_findable(self, run_id: str) -> None:
-        """List the tags of a run where runs are looked for by tag, as far as they are not.
+    def _index_tags(self, run_id: str) -> None:
+        """Insert a run's tags into Dagster's tag table where they are missing.
 
-        Dagster's storage writes a run, which has its tags in itself, and then the list of them; each commits alone.
+        Dagster's storage commits a run, with its tags inside, and then the rows of the tag table that searches use.
         """
         run = self._instance.get_run_by_id(run_id)
         storage = self._instance.run_storage
@@ -307,32 +269,37 @@ class Runs:
             return
         with storage.connect() as connection:
             statement = sqlalchemy.select(RunTagsTable.c.key).where(RunTagsTable.c.run_id == run_id)
-            listed = set(connection.execute(statement).scalars())
+            indexed = set(connection.execute(statement).scalars())
             missing = [
                 {"run_id": run_id, "key": key, "value": value}
                 for key, value in run.tags_for_storage().items()
-                if key not in listed
+                if key not in indexed
             ]
             if missing:
                 connection.execute(RunTagsTable.insert(), missing)
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what Dagster raises into the bridge's own errors."""
+def _mapped_errors() -> Iterator[None]:
+    """Raise Dagster's errors as the bridge's own."""
     try:
         yield
     except DagsterUserCodeUnreachableError as error:
-        _LOG.info("the code server is away: %s", _first_line(error))
-        raise DagsterAwayError("Dagster's code server is away") from error
+        raise _code_server_unavailable(error) from error
     except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, DagsterPostgresException) as error:
-        _LOG.info("the storage is away: %s", _first_line(error))
-        raise DagsterAwayError("Dagster's storage is away") from error
+        _logger.info("Dagster's storage is unavailable: %s", _first_line(error))
+        raise DagsterUnavailableError("Dagster's storage is unavailable") from error
     except DagsterUserCodeProcessError as error:
         raise RunRefusedError(f"Dagster refuses the run: {_cause(error)}") from error
 
 
-def _state(record: dg.RunRecord) -> RunState:
+def _code_server_unavailable(error: Exception) -> DagsterUnavailableError:
+    # Tenants read the message of a waiting job; the details are for the log.
+    _logger.info("Dagster's code server is unavailable: %s", _first_line(error))
+    return DagsterUnavailableError("Dagster's code server is unavailable")
+
+
+def _run_state(record: dg.RunRecord) -> RunState:
     run = record.dagster_run
     return RunState(
         run_id=run.run_id,
@@ -348,19 +315,17 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
-    kinds = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.STEP_FAILURE}
-    events = [each.dagster_event for each in instance.all_logs(run_id, of_type=kinds) if each.dagster_event is not None]
+def _run_failure(events: list[dg.DagsterEvent]) -> RunFailure:
     steps = [each for each in events if each.event_type is dg.DagsterEventType.STEP_FAILURE]
     ends = [each for each in events if each.event_type is dg.DagsterEventType.RUN_FAILURE]
     reason = ""
     message = "the run failed"
     if ends:
-        # Whoever marks a run as failed from outside need not say more than a message.
+        # A run that was marked as failed from outside may have a message alone.
         data = ends[-1].event_specific_data
-        given = data.failure_reason if isinstance(data, JobFailureData) else None
-        if given not in {None, RunFailureReason.UNKNOWN}:
-            reason = given.value
+        failure_reason = data.failure_reason if isinstance(data, JobFailureData) else None
+        if failure_reason not in {None, RunFailureReason.UNKNOWN}:
+            reason = failure_reason.value
         message = ends[-1].message or message
     if steps:
         message = _step_message(steps[0])
@@ -368,7 +333,7 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
 
 
 def _step_message(event: dg.DagsterEvent) -> str:
-    """Give the innermost cause that says something: what a `Failure` describes, else the error of the op."""
+    """Return a `Failure`'s description, else the message of the innermost cause of the op's error."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description

@@ -1,4 +1,4 @@
-"""The kinds: found by their files, validated by name, fit for Dagster's jobs; and importable without Dagster."""
+"""The kinds of job: one per module, validated parameters, matching Dagster jobs, importable without Dagster."""
 
 import subprocess
 import sys
@@ -8,12 +8,12 @@ import pytest
 from background_jobs.dagster_bridge.run_tags import MAX_RUNTIME
 from background_jobs.kinds import (
     KINDS,
+    JobParameterError,
     KindDefinitionError,
-    ParameterError,
     Parameters,
     UnknownKindError,
+    get_kind,
     job_kind,
-    kind_named,
 )
 from pipelines.definitions import defs
 
@@ -25,7 +25,7 @@ NAMES = {
 def test_the_kinds_are_the_files() -> None:
     assert set(KINDS) == NAMES
     with pytest.raises(UnknownKindError, match="hello_world"):
-        kind_named("hello")
+        get_kind("hello")
 
 
 def test_no_kind_imports_dagster() -> None:
@@ -35,17 +35,17 @@ def test_no_kind_imports_dagster() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_kinds_own_deadline_comes_before_dagsters(name: str) -> None:
-    kind = kind_named(name)
+    kind = get_kind(name)
     job = defs.resolve_job_def(kind.job_name)
     assert kind.deadlines.run_s < int(job.tags[MAX_RUNTIME])
     assert kind.op_name in {node.name for node in job.nodes}
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "field", "says"),
+    ("name", "params", "field", "message"),
     [
         ("hello_world", {"steps": 0}, "steps", "greater than or equal to 1"),
-        ("hello_world", {"step": 1}, "step", "no such parameter"),
+        ("hello_world", {"step": 1}, "step", "unknown parameter"),
         ("hello_world", {"steps": 10_000, "step_seconds": 1}, "", "600 seconds"),
         ("refresh_sales_summary", {"drain_seconds": 61}, "drain_seconds", "less than or equal to 60"),
         ("rebuild_sales_summary", {}, "", "either from_date and to_date, or rollup"),
@@ -56,27 +56,27 @@ def test_a_kinds_own_deadline_comes_before_dagsters(name: str) -> None:
         ("export_sales_report", {"format": "pdf"}, "format", "'parquet'"),
     ],
 )
-def test_what_does_not_fit_is_named(name: str, params: dict[str, object], field: str, says: str) -> None:
-    with pytest.raises(ParameterError, match=name) as refused:
-        kind_named(name).submission(tenant="t", params=params)
-    (problem,) = refused.value.problems
+def test_an_invalid_parameter_is_named(name: str, params: dict[str, object], field: str, message: str) -> None:
+    with pytest.raises(JobParameterError, match=name) as error:
+        get_kind(name).submission(tenant="t", params=params)
+    (problem,) = error.value.problems
     assert problem.field == field
-    assert says in problem.message
+    assert message in problem.message
 
 
 def test_an_export_is_for_one_tenant() -> None:
-    with pytest.raises(ParameterError, match="tenant: "):
-        kind_named("export_sales_report").submission(tenant="")
+    with pytest.raises(JobParameterError, match="tenant: "):
+        get_kind("export_sales_report").submission(tenant="")
 
 
-def test_requests_with_the_same_parameters_coalesce_where_the_kind_says_so() -> None:
-    refresh = kind_named("refresh_sales_summary")
+def test_submissions_with_the_same_parameters_coalesce_if_the_kind_says_so() -> None:
+    refresh = get_kind("refresh_sales_summary")
     keys = {refresh.submission(tenant="t", params=params).coalesce_key for params in ({}, {"drain_seconds": 0})}
     assert len(keys) == 1
     assert None not in keys
     assert refresh.submission(tenant="t", params={"drain_seconds": 1}).coalesce_key not in keys
     assert refresh.submission(tenant="t", coalesce=False).coalesce_key is None
-    assert kind_named("hello_world").submission(tenant="t").coalesce_key is None
+    assert get_kind("hello_world").submission(tenant="t").coalesce_key is None
 
 
 def test_a_kind_must_describe_itself() -> None:

@@ -1,4 +1,4 @@
-"""Several senders, slow receivers, killed and stopped senders: each delivery is sent once, and none is lost."""
+"""Concurrent workers, slow receivers, killed and stopped workers: each delivery is sent once, and none is lost."""
 
 import threading
 from collections import Counter
@@ -11,59 +11,59 @@ import psycopg
 from background_jobs.webhooks import Sender, create_endpoint, send_due
 from dbconnect.routes import Connection, Row
 from tests.background_jobs.webhooks.conftest import LOOPBACK
-from tests.background_jobs.webhooks.endings import OTHER_TENANT, job, later, tell
+from tests.background_jobs.webhooks.job_documents import OTHER_TENANT, enqueue_document, job, later
 from tests.background_jobs.webhooks.receiver import Receiver, answer, silent
 from tests.warehouse import Installation
 
 
-def test_a_slow_endpoint_holds_up_no_other(
+def test_a_slow_endpoint_delays_no_other(
     installation: Installation, warehouse: Connection, sender: Sender, receiver: Receiver, endpoint: tuple[int, str]
 ) -> None:
     create_endpoint(warehouse, OTHER_TENANT, receiver.url("/quick"), policy=LOOPBACK)
     receiver.steps["/hook"] = [silent]
     for _ in range(20):
-        tell(warehouse, job())
+        enqueue_document(warehouse, job())
     sending = installation.route("salespulse_pipeline")
-    found: list[Counter[Any]] = []
+    outcomes: list[Counter[Any]] = []
     thread = threading.Thread(
-        target=lambda: found.append(send_due(sending, sender, most_at_once=6, most_per_endpoint=4))
+        target=lambda: outcomes.append(send_due(sending, sender, concurrency=6, endpoint_concurrency=4))
     )
     thread.start()
     receiver.wait_for("/hook", 4)
     # They came later, and are delivered while the four are still silent.
     for _ in range(20):
-        tell(warehouse, job(tenant=OTHER_TENANT))
+        enqueue_document(warehouse, job(tenant=OTHER_TENANT))
     receiver.wait_for("/quick", 20)
     assert len(receiver.at("/hook")) == 4
     receiver.release()
     thread.join(60)
-    assert found == [Counter(delivered=40)]
+    assert outcomes == [Counter(delivered=40)]
 
 
-def test_two_senders_at_once_send_each_delivery_once(
+def test_concurrent_workers_send_each_delivery_once(
     installation: Installation, warehouse: Connection, receiver: Receiver, endpoint: tuple[int, str]
 ) -> None:
     for _ in range(60):
-        tell(warehouse, job())
-    start, found = threading.Barrier(3), []
+        enqueue_document(warehouse, job())
+    start, outcomes = threading.Barrier(3), []
 
     def run() -> None:
         connection = installation.route("salespulse_pipeline")
         start.wait(60)
-        found.append(send_due(connection, Sender(LOOPBACK, timeout_s=60), most_per_endpoint=60))
+        outcomes.append(send_due(connection, Sender(LOOPBACK, timeout_s=60), endpoint_concurrency=60))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert sum(found, Counter()) == Counter(delivered=60)
+    assert sum(outcomes, Counter()) == Counter(delivered=60)
     sent = Counter(request.headers["webhook-id"] for request in receiver.received)
     assert len(sent) == 60
     assert set(sent.values()) == {1}
 
 
-def test_what_a_killed_sender_had_is_taken_up_when_its_lease_is_over(
+def test_a_killed_workers_delivery_is_sent_again_when_its_claim_expires(
     installation: Installation, warehouse: Connection, receiver: Receiver, delivery: Callable[[], Row]
 ) -> None:
     receiver.steps["/hook"] = [silent, answer(200)]
@@ -74,7 +74,7 @@ def test_what_a_killed_sender_had_is_taken_up_when_its_lease_is_over(
 
     def run() -> None:
         try:
-            send_due(sending, Sender(LOOPBACK, timeout_s=60), now=now, lease_s=120)
+            send_due(sending, Sender(LOOPBACK, timeout_s=60), now=now, claim_ttl_s=120)
         except psycopg.OperationalError as error:
             errors.append(error)
 
@@ -92,38 +92,38 @@ def test_what_a_killed_sender_had_is_taken_up_when_its_lease_is_over(
     assert (delivery()["state"], delivery()["attempts"]) == ("delivered", 2)
 
 
-def test_a_sender_whose_lease_is_over_records_nothing(
+def test_a_worker_whose_claim_expired_records_nothing(
     installation: Installation, warehouse: Connection, receiver: Receiver, delivery: Callable[[], Row]
 ) -> None:
     receiver.steps["/hook"] = [silent, answer(500)]
     now = later(warehouse)
     sending = installation.route("salespulse_pipeline")
-    found: list[Counter[Any]] = []
+    outcomes: list[Counter[Any]] = []
     slow = threading.Thread(
-        target=lambda: found.append(send_due(sending, Sender(LOOPBACK, timeout_s=60), now=now, lease_s=10))
+        target=lambda: outcomes.append(send_due(sending, Sender(LOOPBACK, timeout_s=60), now=now, claim_ttl_s=10))
     )
     slow.start()
     receiver.wait_for("/hook")
     assert send_due(warehouse, Sender(LOOPBACK, timeout_s=60), now=now + timedelta(seconds=11)) == Counter(retried=1)
     receiver.release()
     slow.join(60)
-    assert found == [Counter()]
+    assert outcomes == [Counter()]
     assert (delivery()["state"], delivery()["last_status"]) == ("pending", 500)
 
 
-def test_a_sender_that_is_told_to_stop_gives_back_what_it_had(
+def test_a_stopped_worker_releases_its_deliveries(
     installation: Installation, warehouse: Connection, receiver: Receiver, delivery: Callable[[], Row]
 ) -> None:
     receiver.steps["/hook"] = [silent, answer(200)]
     sending = installation.route("salespulse_pipeline")
-    stop, found = threading.Event(), []
+    stop, outcomes = threading.Event(), []
     thread = threading.Thread(
-        target=lambda: found.append(send_due(sending, Sender(LOOPBACK, timeout_s=600), should_stop=stop.is_set))
+        target=lambda: outcomes.append(send_due(sending, Sender(LOOPBACK, timeout_s=600), should_stop=stop.is_set))
     )
     thread.start()
     receiver.wait_for("/hook")
     stop.set()
     thread.join(60)
-    assert found == [Counter()]
+    assert outcomes == [Counter()]
     assert (delivery()["state"], delivery()["attempts"]) == ("pending", 0)
     assert send_due(warehouse, Sender(LOOPBACK, timeout_s=60)) == Counter(delivered=1)

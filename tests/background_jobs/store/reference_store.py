@@ -1,19 +1,19 @@
-"""What the store should do, in plain Python: every job in one dict, every question answered by looking at all of them."""
+"""A reference implementation of the job store in plain Python: one dict of jobs, and each query scans all of them."""
 
 from collections import Counter
 
 from background_jobs.store import Caps, JobState, Submission, run_id_of
-from tests.background_jobs.store.model_job import ModelJob
+from tests.background_jobs.store.reference_job import ReferenceJob
 
 WAITS = {"queued", "retrying"}
 FORCED = {"WORKER_LOST", "START_TIMEOUT", "QUEUE_TIMEOUT", "DEADLINE_EXCEEDED"}
 
 
-class Model:
+class ReferenceStore:
     """All jobs, with the operations of the store."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, ModelJob] = {}
+        self.jobs: dict[str, ReferenceJob] = {}
         self.keys: dict[tuple, tuple] = {}
         self.slots: dict[tuple, str] = {}
         self.turns: dict[str, int] = {}
@@ -26,7 +26,7 @@ class Model:
 
     # --- the queue
 
-    def waiting(self, tenant: str | None = None) -> list[ModelJob]:
+    def waiting(self, tenant: str | None = None) -> list[ReferenceJob]:
         return [job for job in self.jobs.values() if job.state in WAITS and tenant in {None, job.submission.tenant}]
 
     def flying(self, *, tenant: str | None = None, kind: str | None = None) -> int:
@@ -35,17 +35,17 @@ class Model:
             for job in self.jobs.values()
         )
 
-    def _ready(self, job: ModelJob) -> None:
+    def _ready(self, job: ReferenceJob) -> None:
         job.is_ready = True
         if job.submission.tenant not in self.turns:
             self.turn += 1
             self.turns[job.submission.tenant] = self.turn
 
-    def _enqueue(self, job: ModelJob, now: int) -> None:
+    def _enqueue(self, job: ReferenceJob, now: int) -> None:
         if job.available_ms <= now:
             self._ready(job)
 
-    def _dequeue(self, job: ModelJob) -> None:
+    def _dequeue(self, job: ReferenceJob) -> None:
         job.is_ready = False
         tenant = job.submission.tenant
         if not any(other.is_ready for other in self.waiting(tenant)):
@@ -62,35 +62,35 @@ class Model:
                 job.claimed_until_ms = None
                 self._ready(job)
 
-    def _drop_slot(self, job: ModelJob) -> None:
+    def _drop_slot(self, job: ReferenceJob) -> None:
         if self.slots.get(job.slot) == job.id:
             del self.slots[job.slot]
 
     # --- steps
 
-    def _emit(self, job: ModelJob, what: str) -> None:
+    def _emit(self, job: ReferenceJob, what: str) -> None:
         job.seq += 1
         job.events.append((job.seq, what, job.state, job.attempt))
 
-    def _enter(self, job: ModelJob, state: str) -> None:
+    def _enter(self, job: ReferenceJob, state: str) -> None:
         job.state = state
         self._emit(job, "state")
 
-    def _begin_waiting(self, job: ModelJob, available: int, now: int) -> None:
+    def _begin_waiting(self, job: ReferenceJob, available: int, now: int) -> None:
         job.available_ms = job.queued_ms = available
         job.deadline_ms = available + round(job.submission.deadlines.queue_s * 1000)
         self._enqueue(job, now)
 
-    def _end_waiting(self, job: ModelJob) -> None:
+    def _end_waiting(self, job: ReferenceJob) -> None:
         self._dequeue(job)
         self._drop_slot(job)
         job.claimed_until_ms = job.waiting_for = None
 
-    def _observe(self, name: str, job: ModelJob, ms: int) -> None:
+    def _observe(self, name: str, job: ReferenceJob, ms: int) -> None:
         self.observed[name, job.submission.kind, "count"] += 1
         self.observed[name, job.submission.kind, "sum"] += max(ms, 0)
 
-    def _dispatch(self, job: ModelJob, run_id: str, now: int) -> None:
+    def _dispatch(self, job: ReferenceJob, run_id: str, now: int) -> None:
         self._end_waiting(job)
         self.counts["attempts", job.submission.kind] += 1
         if job.attempt == 1:
@@ -100,12 +100,12 @@ class Model:
         self._enter(job, "dispatched")
         job.deadline_ms = now + round(job.submission.deadlines.start_s * 1000)
 
-    def _running_until(self, job: ModelJob) -> int:
+    def _running_until(self, job: ReferenceJob) -> int:
         spans = job.submission.deadlines
         stop = job.started_ms + round(spans.run_s * 1000)
         return min(stop, job.heartbeat_ms + round(spans.lease_s * 1000)) if spans.lease_s else stop
 
-    def _advance(self, job: ModelJob, now: int) -> None:
+    def _advance(self, job: ReferenceJob, now: int) -> None:
         if job.state in WAITS:
             self._dispatch(job, run_id_of(job.id, job.attempt), now)
         if job.state == "dispatched":
@@ -113,7 +113,7 @@ class Model:
             self._enter(job, "running")
             job.deadline_ms = self._running_until(job)
 
-    def _end(self, job: ModelJob, state: str, now: int, **more) -> None:
+    def _end(self, job: ReferenceJob, state: str, now: int, **more) -> None:
         if job.state in WAITS:
             self._end_waiting(job)
         for name, value in more.items():
@@ -125,7 +125,7 @@ class Model:
         if job.started_ms is not None:
             self._observe("run", job, now - job.started_ms)
 
-    def _fail(self, job: ModelJob, code: str, message: str, now: int, *, may_retry: bool) -> None:
+    def _fail(self, job: ReferenceJob, code: str, message: str, now: int, *, may_retry: bool) -> None:
         if job.state in WAITS and code not in {"QUEUE_TIMEOUT", "DISPATCH_FAILED"}:
             self._dispatch(job, run_id_of(job.id, job.attempt), now)
         has_more = job.attempt < job.submission.max_attempts
@@ -137,7 +137,7 @@ class Model:
         else:
             self._end(job, "failed", now, code=code, message=message)
 
-    def _late(self, job: ModelJob, attempt: int, state: str, now: int, code: str | None = None) -> None:
+    def _late(self, job: ReferenceJob, attempt: int, state: str, now: int, code: str | None = None) -> None:
         if job.attempt == attempt:
             if job.state == state or (state == "canceled" and job.code in FORCED):
                 return
@@ -168,7 +168,7 @@ class Model:
             outcome = "joined"
         else:
             self.numbers += 1
-            job = ModelJob(of.id, of, self.numbers, of.priority, now, available)
+            job = ReferenceJob(of.id, of, self.numbers, of.priority, now, available)
             self.jobs[job.id] = job
             self._enter(job, "queued")
             self._begin_waiting(job, available, now)
@@ -179,14 +179,14 @@ class Model:
             self.keys[key] = (job.id, of.fingerprint)
         return outcome, job.id
 
-    def claim(self, most: int, caps: Caps, lease_ms: int, now: int) -> list[str]:
+    def claim(self, limit: int, caps: Caps, lease_ms: int, now: int) -> list[str]:
         self._wake(now)
         claimed: list[str] = []
         tenants = sorted(self.turns, key=self.turns.__getitem__)
-        while tenants and len(claimed) < most:
+        while tenants and len(claimed) < limit:
             served = []
             for tenant in tenants:
-                job = None if len(claimed) == most else self._claim_one(tenant, caps, now)
+                job = None if len(claimed) == limit else self._claim_one(tenant, caps, now)
                 if job is not None:
                     job.claimed_until_ms = now + lease_ms
                     self._dequeue(job)
@@ -199,7 +199,7 @@ class Model:
             tenants = served
         return claimed
 
-    def _claim_one(self, tenant: str, caps: Caps, now: int) -> ModelJob | None:
+    def _claim_one(self, tenant: str, caps: Caps, now: int) -> ReferenceJob | None:
         if self.flying(tenant=tenant) >= caps.per_tenant:
             return None
         full = {kind for kind, cap in caps.per_kind.items() if self.flying(kind=kind) >= cap}
@@ -210,7 +210,7 @@ class Model:
             self._enforce(job, now)
         return None
 
-    def _is_current(self, job: ModelJob, attempt: int) -> bool:
+    def _is_current(self, job: ReferenceJob, attempt: int) -> bool:
         return job.is_live and job.attempt == attempt
 
     def release(self, job_id: str, attempt: int, reason: str, delay_ms: int, now: int) -> bool:
@@ -304,7 +304,7 @@ class Model:
 
     # --- deadlines
 
-    def time_limit(self, job: ModelJob) -> tuple[int, str]:
+    def time_limit(self, job: ReferenceJob) -> tuple[int, str]:
         spans = job.submission.deadlines
         if job.state in WAITS:
             return max(job.deadline_ms, job.claimed_until_ms or 0), "QUEUE_TIMEOUT"
@@ -318,7 +318,7 @@ class Model:
             return stop, "DEADLINE_EXCEEDED"
         return lease, "WORKER_LOST"
 
-    def _enforce(self, job: ModelJob, now: int) -> None:
+    def _enforce(self, job: ReferenceJob, now: int) -> None:
         _, code = self.time_limit(job)
         spans = job.submission.deadlines
         message = {

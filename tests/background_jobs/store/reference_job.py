@@ -1,4 +1,4 @@
-"""One job of the model: what its document shows, and what else decides about it."""
+"""One job of the reference store."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,8 @@ from background_jobs.store import ENDED, Submission
 
 
 @dataclass
-class ModelJob:
-    """A job as its document shows it, and what else decides about it."""
+class ReferenceJob:
+    """The fields of a job's document, and the hidden ones that decide about it."""
 
     id: str
     submission: Submission
@@ -51,7 +51,7 @@ class ModelJob:
         of = self.submission
         return None if of.coalesce_key is None else (of.tenant, of.kind, of.coalesce_key)
 
-    def shown(self) -> dict:
+    def document(self) -> dict:
         """What `Job` must agree with."""
         names = (
             "id", "priority", "created_ms", "available_ms", "state", "attempt", "seq", "joined", "code", "message", "percent",

@@ -1,4 +1,4 @@
-"""Exported reports over the real pair: exact in every format, a tenant's own, whole or not there."""
+"""Exported reports on the real server pair: exact in every format, one tenant's rows, complete or absent."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -10,10 +10,9 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from background_jobs.exports import ExportError, export_report
-from background_jobs.exports.report import DEFAULT_DAYS, REPORTS
-from background_jobs.exports.retention import expire_exports
-from background_jobs.kinds.export_sales_report import Report
+from background_jobs.exports import ExportError, expire_exports, write_report
+from background_jobs.exports.report import EXPORT_DAYS
+from background_jobs.kinds.export_sales_report import ExportReport
 from dbconnect.routes import Connection
 from pipelines.refresh import RefreshResult
 from sample_app.synthetic import generate
@@ -44,15 +43,15 @@ def read(path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("file_format", ["csv", "xlsx", "parquet"])
-@pytest.mark.parametrize("report", REPORTS)
+@pytest.mark.parametrize("report", get_args(ExportReport))
 def test_every_report_adds_up_in_every_format(
     dashboard: Connection, installation: Installation, tenant: str, tmp_path: Path, report: str, file_format: str
 ) -> None:
     path = tmp_path / "made" / f"report.{file_format}"
-    told: list[tuple[float, int]] = []
-    written = export_report(
+    reports: list[tuple[float, int]] = []
+    written = write_report(
         dashboard, path, tenant_id=tenant, report=report, file_format=file_format,
-        from_date=date(2026, 1, 1), to_date=LAST_DAY, progress=lambda percent, rows: told.append((percent, rows)),
+        from_date=date(2026, 1, 1), to_date=LAST_DAY, progress=lambda percent, rows: reports.append((percent, rows)),
     )  # fmt: skip
     table = {"stores": "daily_store", "hours": "hourly_store"}.get(report, f"daily_{report.removesuffix('s')}")
     column = "payment_amount" if report == "payments" else "gross_amount"
@@ -63,19 +62,15 @@ def test_every_report_adds_up_in_every_format(
     admin, frame = installation.admin(), read(path)
     assert len(frame) == written.rows == one(admin, statement.format("count(*)"), tenant) > 0
     assert sum(Decimal(value) for value in frame[column]) == one(admin, statement.format(f"sum({column})"), tenant)
-    assert told[-1][1] == written.rows
+    assert reports[-1][1] == written.rows
     assert written.size == path.stat().st_size
     assert [each.name for each in path.parent.iterdir()] == [path.name]
-
-
-def test_the_kind_offers_these_reports() -> None:
-    assert get_args(Report) == REPORTS
 
 
 def test_no_name_becomes_a_formula(dashboard: Connection, tenant: str, tmp_path: Path) -> None:
     for file_format in ("csv", "xlsx"):
         path = tmp_path / f"report.{file_format}"
-        export_report(dashboard, path, tenant_id=tenant, report="stores", file_format=file_format)
+        write_report(dashboard, path, tenant_id=tenant, report="stores", file_format=file_format)
     assert set(read(tmp_path / "report.csv")["store_name"]) == {f"'{FORMULA}"}
     sheet = openpyxl.load_workbook(tmp_path / "report.xlsx").active
     cell = sheet["C2"]
@@ -93,38 +88,38 @@ def test_the_recent_days_and_one_store(
         )
     )
     path = tmp_path / "report.csv"
-    written = export_report(dashboard, path, tenant_id=tenant, report="stores", file_format="csv", store_id=store)
-    assert written.to_date - written.from_date == timedelta(days=DEFAULT_DAYS - 1)
+    written = write_report(dashboard, path, tenant_id=tenant, report="stores", file_format="csv", store_id=store)
+    assert written.to_date - written.from_date == timedelta(days=EXPORT_DAYS - 1)
     assert set(read(path)["store_id"]) == {store}
 
 
-@pytest.mark.parametrize(("asked", "says"), [({"tenant_id": "nobody"}, "no tenant"), ({"store_id": "no"}, "no store")])
-def test_what_is_not_known_is_said(
-    dashboard: Connection, tenant: str, tmp_path: Path, asked: dict[str, str], says: str
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"tenant_id": "nobody"}, "no tenant"), ({"store_id": "no"}, "no store")]
+)
+def test_an_unknown_tenant_or_store_is_an_error(
+    dashboard: Connection, tenant: str, tmp_path: Path, arguments: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ExportError, match=says):
-        export_report(
+    with pytest.raises(ExportError, match=message):
+        write_report(
             dashboard,
             tmp_path / "report.csv",
-            **{"tenant_id": tenant, "report": "stores", "file_format": "csv", **asked},
+            **{"tenant_id": tenant, "report": "stores", "file_format": "csv", **arguments},
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_that_is_stopped_leaves_nothing(dashboard: Connection, tenant: str, tmp_path: Path) -> None:
+def test_an_interrupted_export_leaves_no_file(dashboard: Connection, tenant: str, tmp_path: Path) -> None:
     def stop(percent: float, rows: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_report(
-            dashboard, tmp_path / "r.csv", tenant_id=tenant, report="stores", file_format="csv", progress=stop
-        )
+        write_report(dashboard, tmp_path / "r.csv", tenant_id=tenant, report="stores", file_format="csv", progress=stop)
     assert list(tmp_path.iterdir()) == []
     # The connection is as it was.
-    export_report(dashboard, tmp_path / "r.csv", tenant_id=tenant, report="stores", file_format="csv")
+    write_report(dashboard, tmp_path / "r.csv", tenant_id=tenant, report="stores", file_format="csv")
 
 
-def test_old_files_go(tmp_path: Path) -> None:
+def test_old_exports_are_removed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x")
     written_at = (tmp_path / "a.csv").stat().st_mtime
     assert expire_exports(tmp_path, keep_s=100, now_s=written_at + 99) == 0
