@@ -8,13 +8,13 @@ import dagster as dg
 from background_jobs.dagster_bridge.run_tags import DRAINS_TAGS, MAX_RUNTIME
 from pipelines.assets.backfill import backfilled_month
 from pipelines.assets.checks import HEALTH_CHECKS, VERIFICATION_CHECKS
-from pipelines.assets.export import export_report
-from pipelines.assets.hello import say_hello
-from pipelines.assets.observe import observe_source_assets
-from pipelines.assets.rebuild import rebuild_tables
 from pipelines.assets.refresh import refresh_tables
-from pipelines.assets.repair import repair_tables
-from pipelines.retention import prune_history, prune_jobs
+from pipelines.ops.export_report import export_report
+from pipelines.ops.hello_world import say_hello
+from pipelines.ops.observe_source import observe_source_assets
+from pipelines.ops.rebuild import rebuild_tables
+from pipelines.ops.repair import repair_tables
+from pipelines.ops.retention import prune_history, prune_jobs
 
 refresh_job = dg.define_asset_job(
     "refresh_job",

@@ -14,9 +14,9 @@ import dagster as dg
 from background_jobs.dagster_bridge.job_store import request_refresh
 from background_jobs.dagster_bridge.run_tags import is_draining
 from dbsql import query
-from pipelines.assets.failures import mapped_failures
-from pipelines.assets.observe import observe_assets
+from pipelines.failures import as_dagster_failure
 from pipelines.jobs import refresh_job
+from pipelines.ops.observe_source import observe_assets
 from pipelines.refresh import Connections
 from pipelines.refresh.observe import SourceObservation, advance_as_of, observe_source
 from pipelines.resources import Primary, Replica, Warehouse, open_routes
@@ -164,7 +164,7 @@ def refresh_sensor(
     context: dg.SensorEvaluationContext, replica: Replica, warehouse: Warehouse, primary: Primary
 ) -> dg.SensorResult:
     """See `tick`."""
-    with mapped_failures("looking for changes"), open_routes(replica, warehouse, primary) as connections:
+    with as_dagster_failure("looking for changes"), open_routes(replica, warehouse, primary) as connections:
         if not connections.replica.execute(query("source.list_views")).fetchall():
             return dg.SensorResult(skip_reason="no application is mapped yet: run `salespulse source install`")
 

@@ -25,10 +25,10 @@ from pipelines.refresh import Connections, RefreshOptions, RefreshResult, refres
 from pipelines.refresh.connections import Connection, connect_route
 from pipelines.source import SourceMapping, install_source, load_mapping
 from sample_app import install_application
-from tests.naive import Rollup, differences, naive_rollups
-from tests.natural import natural_dimensions, natural_rollups, quarantined, source_dimensions
+from tests.expected_rollups import Rollup, differences, expected_rollups
 from tests.servers import Database, fresh_database
 from tests.servers.postgres import PostgresPair, PostgresServer
+from tests.warehouse_rows import all_rollup_rows, dimension_rows, quarantined, source_dimensions
 
 Plain = psycopg.Connection[tuple[Any, ...]]
 
@@ -105,9 +105,9 @@ class Installation:
         primary = self._watched(self.pair.primary)
         dimensions = source_dimensions(primary)
         if one(primary, "SELECT to_regnamespace('truth') IS NULL"):
-            return {**naive_rollups(primary), **dimensions, "quarantine": {}}
+            return {**expected_rollups(primary), **dimensions, "quarantine": {}}
         waiting = {tuple(row): () for row in primary.execute("SELECT kind, id FROM truth.quarantined")}
-        return {**naive_rollups(primary, schema="truth"), **dimensions, "quarantine": waiting}
+        return {**expected_rollups(primary, schema="truth"), **dimensions, "quarantine": waiting}
 
     def rollup_errors(self, expected: dict[str, Rollup] | None = None, *, warehouse: Plain | None = None) -> Any:
         """Rows in which rollups, dimensions or the quarantine differ from the truth, by table; empty if exact.
@@ -116,7 +116,7 @@ class Installation:
         """
         expected = self.truth() if expected is None else expected
         warehouse = warehouse or self._watched(self.pair.primary)
-        found = {**natural_rollups(warehouse), **natural_dimensions(warehouse), "quarantine": quarantined(warehouse)}
+        found = {**all_rollup_rows(warehouse), **dimension_rows(warehouse), "quarantine": quarantined(warehouse)}
         assert expected.keys() == found.keys()
         wrong = {name: differences(expected[name], found[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}

@@ -6,10 +6,10 @@ import dagster as dg
 
 from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import OWNERS, WAREHOUSE_POOL, source_key, table_key
-from pipelines.assets.progress import ProgressLog, follow_refresh
+from pipelines.failures import RETRIES, as_dagster_failure
 from pipelines.partitions import MONTHS
+from pipelines.progress import ProgressLog, follow_refresh
 from pipelines.refresh import Connection, RefreshOptions, enqueue_range, refresh
 from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 
@@ -37,7 +37,7 @@ def backfilled_month(
     reason = f"backfill {from_date:%Y-%m}"
     with (
         jobs.open(context) as reporter,
-        mapped_failures(reason),
+        as_dagster_failure(reason),
         open_routes(replica, warehouse, primary) as connections,
     ):
         options = RefreshOptions.from_settings(load_settings())

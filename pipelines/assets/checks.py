@@ -10,11 +10,11 @@ import dagster as dg
 
 from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table
-from pipelines.assets.progress import follow_months, log_months
 from pipelines.assets.tables import FACTS, FRESHNESS
+from pipelines.failures import RETRIES, as_dagster_failure
+from pipelines.progress import follow_months, log_months
 from pipelines.refresh import RefreshOptions, read_state
 from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 from pipelines.verification import VerificationReport, verify
@@ -72,7 +72,7 @@ def verification(
 ) -> dg.AssetCheckResult:
     """Fail if a rollup or a fact differs from the source; see `pipelines.verification.verify`."""
     first, last = config.dates(datetime.now(UTC).date())
-    with jobs.open(context) as reporter, mapped_failures("verifying"):
+    with jobs.open(context) as reporter, as_dagster_failure("verifying"):
         with open_routes(replica, warehouse, primary) as connections:
             report = verify(
                 connections,
@@ -121,7 +121,7 @@ def name_drift(report: VerificationReport) -> str:
 )
 def freshness(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Compare the age of `as_of` with the freshness policy's windows."""
-    with mapped_failures("checking the freshness"), warehouse.connect() as connection:
+    with as_dagster_failure("checking the freshness"), warehouse.connect() as connection:
         state = read_state(connection)
     if state is None:
         return dg.AssetCheckResult(passed=False, description="no refresh has run yet: run refresh_job")
@@ -146,7 +146,7 @@ def freshness(warehouse: Warehouse) -> dg.AssetCheckResult:
 )
 def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
     """Fail for a fact table with keys that lead nowhere."""
-    with mapped_failures("looking for orphan keys"), warehouse.connect() as connection:
+    with as_dagster_failure("looking for orphan keys"), warehouse.connect() as connection:
         rows = connection.execute(query("assets.orphan_keys")).fetchall()
     for fact in FACTS:
         orphans = {row["column_name"]: row["orphans"] for row in rows if row["table_name"] == fact}
@@ -163,7 +163,7 @@ def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
 )
 def quarantine(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Warn about documents in quarantine, by reason."""
-    with mapped_failures("counting the quarantine"), warehouse.connect() as connection:
+    with as_dagster_failure("counting the quarantine"), warehouse.connect() as connection:
         rows = connection.execute(query("observe.list_quarantined")).fetchall()
     columns = ("reason", "documents", "oldest_at", "example")
     return dg.AssetCheckResult(

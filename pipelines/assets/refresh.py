@@ -8,11 +8,11 @@ import dagster as dg
 
 from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table, plot_net, preview_rollup
-from pipelines.assets.progress import ProgressLog, follow_refresh
 from pipelines.assets.tables import DIMENSIONS, FACTS, table_specs
+from pipelines.failures import RETRIES, as_dagster_failure
+from pipelines.progress import ProgressLog, follow_refresh
 from pipelines.refresh import Connections, RefreshOptions, RefreshResult, all_rollups, refresh
 from pipelines.refresh.observe import SourceObservation, observe_source
 from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
@@ -45,7 +45,7 @@ def refresh_tables(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring every table up to the replica's present state; see `pipelines.refresh.refresh`."""
     began = time.perf_counter()
-    with jobs.open(context) as reporter, mapped_failures("refreshing"):
+    with jobs.open(context) as reporter, as_dagster_failure("refreshing"):
         settings = load_settings()
         with open_routes(replica, warehouse, primary) as connections:
             result = refresh(

@@ -1,5 +1,6 @@
 """The incremental refresh: changes past the watermark, signed differences, one warehouse transaction. No Dagster."""
 
+from pipelines.refresh.backfill_queue import enqueue_range
 from pipelines.refresh.connections import Connection, Connections, connect_route, open_connections, open_replica
 from pipelines.refresh.errors import (
     ForeignSourceError,
@@ -9,7 +10,6 @@ from pipelines.refresh.errors import (
     RollupError,
 )
 from pipelines.refresh.options import RefreshOptions, RefreshResult
-from pipelines.refresh.queue import enqueue_range
 from pipelines.refresh.rollups import Rollup, all_rollups, rollup_named
 from pipelines.refresh.runner import refresh, restart_history
 from pipelines.refresh.state import RefreshState, read_state

@@ -14,7 +14,7 @@ from psycopg import sql
 from dbsql import query
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connection, Connections
-from pipelines.refresh.copying import array_literal, feed, source_query, start_copy
+from pipelines.refresh.copy_stream import array_literal, feed, source_query, start_copy
 from pipelines.refresh.rollups import all_rollups, merge_delta
 from pipelines.source.mapping import SourceMapping
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dbsql import query
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.copying import copy_across, source_query
+from pipelines.refresh.copy_stream import copy_across, source_query
 from pipelines.source.mapping import SourceMapping
 
 

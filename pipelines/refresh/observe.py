@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
+from pipelines.refresh.backfill_queue import count_pending
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.queue import count_pending
 from pipelines.refresh.state import RefreshState, read_state, text_ids
 
 # Counting stops here: more is said as "at least".

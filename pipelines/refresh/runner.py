@@ -8,11 +8,7 @@ from datetime import UTC, datetime, timedelta
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.apply import apply_documents
-from pipelines.refresh.changes import DOCUMENT_KINDS, advance, read_anchors, read_batch
-from pipelines.refresh.connections import Connections
-from pipelines.refresh.dimensions import DIMENSION_ENTITIES, apply_dimensions
-from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
-from pipelines.refresh.queue import (
+from pipelines.refresh.backfill_queue import (
     FIRST_DATE,
     LAST_DATE,
     count_pending,
@@ -21,6 +17,10 @@ from pipelines.refresh.queue import (
     enqueue_transaction,
     take_pending,
 )
+from pipelines.refresh.changes import DOCUMENT_KINDS, advance, read_anchors, read_batch
+from pipelines.refresh.connections import Connections
+from pipelines.refresh.dimensions import DIMENSION_ENTITIES, apply_dimensions
+from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
 from pipelines.refresh.snapshot import Snapshot, open_snapshot
 from pipelines.refresh.state import RefreshState, read_state, set_limits, text_ids, write_state
 

@@ -1,9 +1,6 @@
-"""Dagster resources: one file per external thing. They hold no URLs, so that none shows up in Dagster's UI."""
+"""Dagster resources: the servers, and the reporter of a run's background job."""
 
-from pipelines.resources.job_reporter import JobReporter
-from pipelines.resources.primary import Primary
-from pipelines.resources.replica import Replica
-from pipelines.resources.routes import open_routes
-from pipelines.resources.warehouse import Warehouse
+from pipelines.resources.connections import Primary, Replica, Warehouse, open_routes
+from pipelines.resources.job_reporter import JobReporter, RunReporter
 
-__all__ = ["JobReporter", "Primary", "Replica", "Warehouse", "open_routes"]
+__all__ = ["JobReporter", "Primary", "Replica", "RunReporter", "Warehouse", "open_routes"]

@@ -6,8 +6,7 @@ import psycopg
 from psycopg import sql
 
 from dbsql import query, sql_root
-from pipelines.source.errors import SourceError
-from pipelines.source.mapping import Capture, Change, SourceMapping
+from pipelines.source.mapping import Capture, Change, SourceError, SourceMapping
 
 TRIGGER_EVENTS = {
     "insert": ("INSERT", "REFERENCING NEW TABLE AS new_rows"),

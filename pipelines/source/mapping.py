@@ -6,11 +6,15 @@ from typing import LiteralString, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from dbconnect.errors import SalespulseError
 from dbsql import sql_root
-from pipelines.source.errors import SourceError
 
 ENTITIES = ("tenant", "store", "product", "product_group", "customer", "sale", "return")
 KEY_TYPES = ("text", "bigint", "integer", "uuid")
+
+
+class SourceError(SalespulseError):
+    """The mapping, or the application's schema that it maps, is not as it must be."""
 
 
 class _Strict(BaseModel):

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 from dbsql import query
 from pipelines.refresh.apply import clear_batch_tables, stage_documents
+from pipelines.refresh.backfill_queue import moments
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.copying import feed, source_query, start_copy
+from pipelines.refresh.copy_stream import feed, source_query, start_copy
 from pipelines.refresh.options import Phases, RefreshOptions
-from pipelines.refresh.queue import moments
 from pipelines.refresh.rollups import all_rollups
-from pipelines.verification.recompute import facts_relation, find_drifted_rows
-from pipelines.verification.windows import Window
+from pipelines.verification.date_ranges import DateRange
+from pipelines.verification.rollup_drift import facts_relation, find_drifted_rows
 
 # More suspects than this are not looked at one by one: the range is compared whole.
 _SUSPECTS = 2_000
@@ -24,7 +24,7 @@ _LATE = timedelta(days=3)
 
 
 def is_exact(
-    connections: Connections, options: RefreshOptions, window: Window, phases: Phases
+    connections: Connections, options: RefreshOptions, window: DateRange, phases: Phases
 ) -> tuple[int, int] | None:
     """Say whether facts and rollups of a window are what the snapshot's source says, by giving the documents and lines compared.
 

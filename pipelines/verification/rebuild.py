@@ -8,9 +8,8 @@ from pipelines.refresh.connections import Connections
 from pipelines.refresh.options import RefreshOptions
 from pipelines.refresh.rollups import Rollup
 from pipelines.refresh.runner import take_lock
-from pipelines.verification.months import months_with_rows
-from pipelines.verification.recompute import recompute
-from pipelines.verification.windows import month_of
+from pipelines.verification.date_ranges import month_of, months_with_rows
+from pipelines.verification.rollup_drift import recompute
 
 
 def rebuild(

@@ -9,20 +9,19 @@ from psycopg import sql
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.apply import apply_documents, clear_batch_tables, stage_documents
+from pipelines.refresh.backfill_queue import moments
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.copying import source_query
+from pipelines.refresh.copy_stream import source_query
 from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
-from pipelines.refresh.queue import moments
 from pipelines.refresh.rollups import all_rollups
 from pipelines.refresh.runner import apply_snapshot, no_hook, refresh, take_lock
 from pipelines.refresh.snapshot import open_snapshot
 from pipelines.refresh.state import read_state
+from pipelines.verification.date_ranges import DateRange, month_of, months_with_rows, source_months, split_by_month
 from pipelines.verification.fingerprint import is_exact
-from pipelines.verification.months import months_of_source, months_with_rows
-from pipelines.verification.recompute import facts_relation, find_drifted_rows, recompute, staged_relation
 from pipelines.verification.report import NAMED_AT_MOST, VerificationReport
-from pipelines.verification.windows import Window, month_of, windows
+from pipelines.verification.rollup_drift import facts_relation, find_drifted_rows, recompute, staged_relation
 
 # Documents staged at a time: bounds the memory here (their keys) and there (temporary tables).
 _CHUNK_DOCUMENTS = 20_000
@@ -36,7 +35,7 @@ def verify(
     from_date: date | None = None,
     to_date: date | None = None,
     repair: bool = False,
-    progress: Callable[[Window, int, int], None] | None = None,
+    progress: Callable[[DateRange, int, int], None] | None = None,
     at: Callable[[str], None] = no_hook,
 ) -> VerificationReport:
     """Compare facts and rollups with the source, and set right what differs when asked to.
@@ -85,9 +84,9 @@ def _compare(
     connections: Connections,
     options: RefreshOptions,
     report: VerificationReport,
-    pieces: list[Window],
+    pieces: list[DateRange],
     phases: Phases,
-    progress: Callable[[Window, int, int], None] | None,
+    progress: Callable[[DateRange, int, int], None] | None,
 ) -> None:
     for name in ("create_documents", "create_lines", "create_payments"):
         connections.warehouse.execute(query(f"verify.{name}"))
@@ -103,7 +102,7 @@ def _compare(
 
 
 def _compare_rows(
-    connections: Connections, options: RefreshOptions, report: VerificationReport, window: Window, phases: Phases
+    connections: Connections, options: RefreshOptions, report: VerificationReport, window: DateRange, phases: Phases
 ) -> None:
     """Compare a window row by row, name what differs, and set it right when asked to."""
     _stage_window(connections, options, window, phases)
@@ -115,7 +114,7 @@ def _compare_rows(
         _repair(connections, options, drifted, window, phases)
 
 
-def _stage_window(connections: Connections, options: RefreshOptions, window: Window, phases: Phases) -> None:
+def _stage_window(connections: Connections, options: RefreshOptions, window: DateRange, phases: Phases) -> None:
     """Stage what the snapshot says of a window into the verify tables."""
     warehouse = connections.warehouse
     warehouse.execute(query("verify.empty"))
@@ -129,7 +128,7 @@ def _stage_window(connections: Connections, options: RefreshOptions, window: Win
     phases("stage window")
 
 
-def _document_chunks(connections: Connections, options: RefreshOptions, window: Window) -> Iterator[list[Document]]:
+def _document_chunks(connections: Connections, options: RefreshOptions, window: DateRange) -> Iterator[list[Document]]:
     """Read the keys of a window's documents from the snapshot, some at a time.
 
     The keys are read whole before the first chunk is given out, since the connection streams one statement at a time: some
@@ -144,7 +143,7 @@ def _document_chunks(connections: Connections, options: RefreshOptions, window: 
         yield documents[start : start + _CHUNK_DOCUMENTS]
 
 
-def _drifted_documents(connections: Connections, report: VerificationReport, window: Window) -> list[int]:
+def _drifted_documents(connections: Connections, report: VerificationReport, window: DateRange) -> list[int]:
     """Find the keys of documents whose facts differ, and put their names into the report."""
     warehouse = connections.warehouse
     keys: set[int] = set()
@@ -162,7 +161,7 @@ def _drifted_documents(connections: Connections, report: VerificationReport, win
     return sorted(keys)
 
 
-def _drifted_rows(connections: Connections, report: VerificationReport, window: Window) -> int:
+def _drifted_rows(connections: Connections, report: VerificationReport, window: DateRange) -> int:
     found = 0
     for rollup in all_rollups():
         relation: sql.Composable = staged_relation(rollup)
@@ -176,7 +175,7 @@ def _drifted_rows(connections: Connections, report: VerificationReport, window: 
 
 
 def _repair(
-    connections: Connections, options: RefreshOptions, drifted: list[int], window: Window, phases: Phases
+    connections: Connections, options: RefreshOptions, drifted: list[int], window: DateRange, phases: Phases
 ) -> None:
     """Bring the facts of differing documents to the source's state, then the window's rollup rows to the facts.
 
@@ -193,23 +192,23 @@ def _repair(
         for name in ("remove_stray_lines", "remove_stray_payments"):
             warehouse.execute(query(f"verify.{name}"), {"document_keys": drifted})
         # A document that the facts had on a wrong date has touched that day's rows too.
-        months |= {Window(row["business_date"], row["business_date"]) for row in old_dates}
+        months |= {DateRange(row["business_date"], row["business_date"]) for row in old_dates}
     for piece in sorted(months, key=lambda item: item.from_date):
         for rollup in all_rollups():
             recompute(warehouse, rollup, piece)
     phases("repair")
 
 
-def _pieces(connections: Connections, from_date: date | None, to_date: date | None) -> list[Window]:
+def _pieces(connections: Connections, from_date: date | None, to_date: date | None) -> list[DateRange]:
     """What to compare, a month or less at a time: the months of the range that source, facts or rollups have anything of.
 
     For a range of a few years that look costs more than comparing months without sales.
     """
     if from_date is not None and to_date is not None and to_date - from_date <= _SHORT:
-        return list(windows(from_date, to_date))
-    months = months_with_rows(connections, all_rollups()) | months_of_source(connections)
+        return list(split_by_month(from_date, to_date))
+    months = months_with_rows(connections, all_rollups()) | source_months(connections)
     if not months:
         return []
     first_date = max(from_date or date.min, min(months))
     last_date = min(to_date or date.max, month_of(max(months)).to_date)
-    return [window for window in windows(first_date, last_date) if window.month in months]
+    return [window for window in split_by_month(first_date, last_date) if window.month in months]

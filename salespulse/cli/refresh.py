@@ -15,7 +15,7 @@ from pipelines.refresh import (
     rollup_named,
 )
 from pipelines.refresh import refresh as run_refresh
-from pipelines.refresh.queue import FIRST_DATE, LAST_DATE
+from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
 from pipelines.verification import rebuild as run_rebuild
 from salespulse.cli.output import Bar, progress_bar
 from salespulse.cli.root import print_json

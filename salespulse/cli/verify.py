@@ -9,7 +9,7 @@ from dbconnect import load_settings
 from pipelines.refresh import RefreshOptions, open_connections
 from pipelines.verification import VerificationReport
 from pipelines.verification import verify as run_verify
-from pipelines.verification.windows import Window
+from pipelines.verification.date_ranges import DateRange
 from salespulse.cli.output import progress_bar
 from salespulse.cli.root import print_json
 
@@ -52,7 +52,7 @@ def _run(
         from_date = datetime.now(UTC).date() - timedelta(days=days)
     with open_connections(settings) as connections, progress_bar("verifying", hidden=as_json) as bar:
 
-        def moved(window: Window, number: int, total: int) -> None:
+        def moved(window: DateRange, number: int, total: int) -> None:
             bar(number, total, f"verifying {window.month:%Y-%m}")
 
         return run_verify(

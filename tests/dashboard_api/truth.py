@@ -1,4 +1,4 @@
-"""What the reports should say, by adding up `tests.naive`: plain SQL over the application's tables, then plain Python."""
+"""What the reports should say, by adding up `tests.expected_rollups`: plain SQL over the application's tables, then plain Python."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.dashboard_api.conftest import Shop
-from tests.naive import COLUMNS, Rollup, naive_rollups
+from tests.expected_rollups import COLUMNS, Rollup, expected_rollups
 
 ZERO = Decimal(0)
 
@@ -36,7 +36,7 @@ class Truth:
 
     def __init__(self, shop: Shop) -> None:
         with shop.installation.admin() as connection:
-            self._rollups: dict[str, Rollup] = naive_rollups(connection)
+            self._rollups: dict[str, Rollup] = expected_rollups(connection)
 
     def rows(self, name: str, asked: Question) -> list[dict[str, Any]]:
         keys, measures = COLUMNS[name]

@@ -6,7 +6,7 @@ from dbsql import sql_root
 from pipelines.refresh import Connections, RefreshResult, Rollup, RollupError, all_rollups, rollup_named
 from pipelines.refresh.rollups import parse_rollup
 from pipelines.verification import rebuild
-from tests.naive import COLUMNS
+from tests.expected_rollups import COLUMNS
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, return_half, seed, sell
 from tests.warehouse import Installation

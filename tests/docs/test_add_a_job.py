@@ -41,15 +41,15 @@ def reader(installation: Installation, tmp_path: Path) -> Reader:
     for package in ("background_jobs", "pipelines"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     blocks = titled_blocks(PAGE)
-    assert set(blocks) == {"background_jobs/kinds/count_stores.py", "pipelines/assets/count_stores.py"}
+    assert set(blocks) == {"background_jobs/kinds/count_stores.py", "pipelines/ops/count_stores.py"}
     for title, text in blocks.items():
         (tmp_path / title).write_text(text, encoding="utf-8")
     jobs = tmp_path / "pipelines" / "jobs.py"
     text = jobs.read_text(encoding="utf-8")
     assert "\nJOBS = (\n" in text
     jobs.write_text(
-        "from pipelines.assets.count_stores import count_stores_job\n".join(text.split("import dagster as dg\n", 1))
-        .replace("from pipelines.assets.count_stores", "import dagster as dg\n\nfrom pipelines.assets.count_stores", 1)
+        "from pipelines.ops.count_stores import count_stores_job\n".join(text.split("import dagster as dg\n", 1))
+        .replace("from pipelines.ops.count_stores", "import dagster as dg\n\nfrom pipelines.ops.count_stores", 1)
         .replace("\nJOBS = (\n", "\nJOBS = (\n    count_stores_job,\n"),
         encoding="utf-8",
     )

@@ -13,7 +13,7 @@ from pipelines.refresh import RefreshResult, RollupError
 from pipelines.refresh.rollups import parse_rollup
 from sample_app.synthetic import generate
 from tests.docs.pages import ROOT, Reader, read_page, shell_lines, titled_blocks
-from tests.naive import COLUMNS, Rollup, naive_rollup
+from tests.expected_rollups import COLUMNS, Rollup, expected_rollup
 from tests.warehouse import Installation
 
 PAGE = read_page("docs/howto/add-a-rollup.md")
@@ -43,7 +43,7 @@ def expected(installation: Installation) -> Rollup:
     """Months by store, summed here from plain SQL over the application's tables."""
     places = [COLUMNS["daily_store_sales"][1].index(name) for name in MEASURES]
     months: dict[tuple[Any, ...], list[Any]] = {}
-    for (tenant, store, day), values in naive_rollup(installation.admin(), "daily_store_sales").items():
+    for (tenant, store, day), values in expected_rollup(installation.admin(), "daily_store_sales").items():
         sums = months.setdefault((tenant, store, day.replace(day=1)), [0] * len(MEASURES))
         for number, place in enumerate(places):
             sums[number] += values[place]

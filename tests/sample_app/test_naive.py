@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from sample_app import install_application
-from tests.naive import COLUMNS, differences, naive_rollups
+from tests.expected_rollups import COLUMNS, differences, expected_rollups
 from tests.servers import Database
 
 _ROWS = """
@@ -54,7 +54,7 @@ def test_every_rollup_of_a_few_rows(connection: psycopg.Connection) -> None:
     april, march = date(2025, 4, 1), date(2025, 3, 30)
     with_product = (1, 1, 2, Decimal("20.01"), 1, 2, Decimal(4), 1, Decimal("9.005"))
     without_product = (1, 0, Decimal("0.5"), Decimal("1.5"), 0, 0, 0, 0, 0)
-    assert naive_rollups(connection) == {
+    assert expected_rollups(connection) == {
         "daily_store_sales": {("t", "here", april): _HERE, ("t", "ny", march): _NEW_YORK},
         "hourly_store_sales": {
             ("t", "here", april, 0): (*_HERE[:6], Decimal(8), 0, 0, 0, 0, Decimal("20.51"), Decimal("12.51")),
@@ -79,7 +79,7 @@ def test_every_rollup_of_a_few_rows(connection: psycopg.Connection) -> None:
 
 
 def test_columns_name_what_is_given(connection: psycopg.Connection) -> None:
-    for name, rows in naive_rollups(connection).items():
+    for name, rows in expected_rollups(connection).items():
         keys, values = COLUMNS[name]
         assert {(len(key), len(row)) for key, row in rows.items()} == {(len(keys), len(values))}, name
 

@@ -21,7 +21,7 @@ from sample_app import InvoiceFileError, LoadError, install_application, load_on
 from sample_app.identifiers import uuid5_maker
 from sample_app.online_retail import DATA_FILE
 from sample_app.product_groups import CHARGES, GROUPS, OTHER, product_group
-from tests.naive import naive_rollup
+from tests.expected_rollups import expected_rollup
 from tests.servers import Database, fresh_database
 from tests.servers.postgres import PostgresPair
 
@@ -137,7 +137,7 @@ def test_every_day_equals_the_file(connection: Connection) -> None:
     for row in table.group_by("invoice_no").aggregate([("amount", "sum"), ("invoice_date", "min")]).to_pylist():
         days[row["invoice_date_min"].date()] += row["amount_sum"]
     found: Counter[object] = Counter()
-    for key, values in naive_rollup(connection, "daily_store_sales").items():
+    for key, values in expected_rollup(connection, "daily_store_sales").items():
         found[key[2]] += values[11]
     assert found == days
 

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
-from pipelines.assets.progress import ProgressLog
 from pipelines.partitions import MONTHS, month_in_turn
+from pipelines.progress import ProgressLog
 from pipelines.refresh import RefreshOptions, RefreshResult, enqueue_range, refresh
 from tests.pipelines.dagster.conftest import Run, metadata_of
 from tests.warehouse import Installation, one

@@ -6,7 +6,7 @@ import pytest
 
 from dbconnect import LockTimeoutError
 from dbconnect.errors import SettingsError, UnavailableError
-from pipelines.assets.failures import RETRIES, mapped_failures
+from pipelines.failures import RETRIES, as_dagster_failure
 from pipelines.refresh import NoReplicaError, RefreshError
 from tests.pipelines.dagster.conftest import Run
 from tests.warehouse import Installation
@@ -26,17 +26,17 @@ from tests.warehouse import Installation
     ],
 )
 def test_only_what_may_pass_is_tried_again(error: Exception, may_retry: bool) -> None:
-    with pytest.raises(dg.Failure) as caught, mapped_failures("refreshing"):
+    with pytest.raises(dg.Failure) as caught, as_dagster_failure("refreshing"):
         raise error
     assert caught.value.allow_retries is may_retry
     assert str(error).split(":", maxsplit=1)[0] in (caught.value.description or "")
 
 
 def test_known_errors_come_without_their_stack_and_bugs_with_it() -> None:
-    with pytest.raises(dg.Failure) as known, mapped_failures("refreshing"):
+    with pytest.raises(dg.Failure) as known, as_dagster_failure("refreshing"):
         raise RefreshError("a column is missing")
     assert known.value.__suppress_context__
-    with pytest.raises(dg.Failure) as bug, mapped_failures("refreshing"):
+    with pytest.raises(dg.Failure) as bug, as_dagster_failure("refreshing"):
         raise KeyError("surprise")
     assert isinstance(bug.value.__cause__, KeyError)
 

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from pipelines.definitions import defs
+from pipelines.ops.retention import prune_events, prune_runs
 from pipelines.refresh import connect_route
-from pipelines.retention import prune_events, prune_runs
 from tests.servers import Database
 from tests.warehouse import Installation, one
 

@@ -24,7 +24,7 @@ def sql_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the SQL folder that the migrations are read from, to be changed."""
     copy = tmp_path / "dbsql"
     shutil.copytree(sql_root() / "migrations", copy / "migrations")
-    monkeypatch.setattr("pipelines.migrate.runner.sql_root", lambda: copy)
+    monkeypatch.setattr("pipelines.migrate.sql_root", lambda: copy)
     return copy
 
 

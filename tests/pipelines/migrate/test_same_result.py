@@ -8,13 +8,13 @@ import pytest
 from pipelines.migrate import MIGRATION_SETS, migrate
 from pipelines.refresh import refresh
 from pipelines.source import install_source, load_mapping
-from tests.naive import Rollup
-from tests.natural import natural_rollups
+from tests.expected_rollups import Rollup
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, add_orphan_line, return_half, seed, sell
 from tests.servers import Database, fresh_database
 from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, grant_application, install_truth
+from tests.warehouse_rows import all_rollup_rows
 
 SHOP = Path(__file__).parents[1] / "source" / "shop"
 
@@ -58,7 +58,7 @@ def _result(installation: Installation) -> dict[str, Rollup]:
     installation.wait_for_replay()
     refresh(installation.connections(), installation.options(batch_documents=7))
     assert installation.rollup_errors() == {}
-    return natural_rollups(installation.admin())
+    return all_rollup_rows(installation.admin())
 
 
 def test_installed_before_between_and_after_the_sales(
@@ -98,5 +98,5 @@ def _migrate_first_files(installation: Installation, folder: Path, monkeypatch: 
         target.parent.mkdir(parents=True)
         target.write_bytes(path.read_bytes())
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.migrate.runner.sql_root", lambda: folder)
+        patch.setattr("pipelines.migrate.sql_root", lambda: folder)
         _migrate(installation)

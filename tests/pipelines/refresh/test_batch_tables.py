@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pipelines.refresh import Connections, RefreshResult, refresh
-from pipelines.refresh.copying import array_literal
+from pipelines.refresh.copy_stream import array_literal
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, return_half, seed, sell
 from tests.warehouse import Installation, one

@@ -10,10 +10,10 @@ from pipelines.refresh import RefreshResult, refresh
 from pipelines.verification import verify
 from sample_app import LoadCounts, load_online_retail
 from sample_app.online_retail import DATA_FILE
-from tests.naive import differences, naive_rollup
-from tests.natural import natural_rollup
 from tests.servers.postgres import PostgresPair
+from tests.expected_rollups import differences, expected_rollup
 from tests.warehouse import Installation, Template, clone, discard
+from tests.warehouse_rows import rollup_rows
 
 Loaded = tuple[Installation, LoadCounts, RefreshResult]
 
@@ -57,7 +57,7 @@ def test_totals_are_the_published_ones(loaded: Loaded) -> None:
 @pytest.mark.parametrize("name", ["daily_store_sales", "daily_product_sales", "monthly_customer_sales"])
 def test_every_row_is_what_plain_sql_says(loaded: Loaded, name: str) -> None:
     connection = loaded[0].admin()
-    assert differences(naive_rollup(connection, name), natural_rollup(connection, name)) == {}
+    assert differences(expected_rollup(connection, name), rollup_rows(connection, name)) == {}
 
 
 def test_verification_finds_no_difference(loaded: Loaded) -> None:

@@ -1,4 +1,4 @@
-"""Random operations of several sessions between refreshes, verifications and crashes: see `tests.pipelines.refresh.machine`.
+"""Random operations of several sessions between refreshes, verifications and crashes: see `tests.pipelines.refresh.state_machine`.
 
 The examples are the same on every run. `SALESPULSE_MACHINE_EXAMPLES=500 SALESPULSE_MACHINE_STEPS=60 pytest
 tests/pipelines/refresh/test_state_machine.py` looks for new ones, at random; a failure prints the steps that lead to it.
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.pipelines.refresh.machine import SalesMachine, WrongRowsError
 from tests.servers.postgres import PostgresPair
+from tests.pipelines.refresh.state_machine import SalesMachine, WrongRowsError
 from tests.warehouse import Installation, Template, discard
 
 _EXAMPLES = os.environ.get("SALESPULSE_MACHINE_EXAMPLES")

@@ -1,4 +1,4 @@
--- The application without what can't be counted, said independently of the engine: what tests.naive is run over.
+-- The application without what can't be counted, said independently of the engine: what tests.expected_rollups is run over.
 -- `quarantined` is what must be in quarantine, no more and no less.
 
 CREATE SCHEMA truth;

@@ -1,4 +1,4 @@
--- The shop in the shape of the bundled application, without what can't be counted: what tests.naive is run over.
+-- The shop in the shape of the bundled application, without what can't be counted: what tests.expected_rollups is run over.
 -- `quarantined` is what must be in quarantine, no more and no less.
 
 CREATE SCHEMA truth;

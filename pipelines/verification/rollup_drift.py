@@ -7,8 +7,8 @@ from psycopg import sql
 from dbsql import query
 from pipelines.refresh.connections import Connection
 from pipelines.refresh.rollups import Rollup
+from pipelines.verification.date_ranges import DateRange
 from pipelines.verification.report import NAMED_AT_MOST, DriftedRow
-from pipelines.verification.windows import Window
 
 
 def facts_relation(rollup: Rollup) -> sql.Composed:
@@ -24,7 +24,7 @@ def staged_relation(rollup: Rollup) -> sql.Identifier:
 
 
 def find_drifted_rows(
-    warehouse: Connection, rollup: Rollup, relation: sql.Composable, window: Window
+    warehouse: Connection, rollup: Rollup, relation: sql.Composable, window: DateRange
 ) -> tuple[int, list[DriftedRow]]:
     """Compare the rollup's rows of a window with its SQL over a relation; give the count and the first of them."""
     rows = warehouse.execute(
@@ -51,7 +51,7 @@ def find_drifted_rows(
     return (rows[0]["drifted"] if rows else 0), [_drifted(warehouse, rollup, row) for row in rows[:NAMED_AT_MOST]]
 
 
-def recompute(warehouse: Connection, rollup: Rollup, window: Window) -> int:
+def recompute(warehouse: Connection, rollup: Rollup, window: DateRange) -> int:
     """Set a rollup's rows of a window to what its SQL gives over the facts; give the rows that were wrong.
 
     Only rows that differ are written, so readers never see the table empty, and an exact table is not touched. The tenants of

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from dbsql import query
-from pipelines.assets.failures import mapped_failures
 from pipelines.assets.names import REPLICA_POOL
 from pipelines.assets.source import source_observations
+from pipelines.failures import as_dagster_failure
 from pipelines.refresh import Connections, read_state
 from pipelines.refresh.observe import observe_source
 from pipelines.resources import Primary, Replica, Warehouse, open_routes
@@ -18,7 +18,7 @@ def observe_source_assets(
     context: dg.OpExecutionContext, replica: Replica, warehouse: Warehouse, primary: Primary
 ) -> None:
     """Look at the source once, and report on each of its assets."""
-    with mapped_failures("observing the source"), open_routes(replica, warehouse, primary) as connections:
+    with as_dagster_failure("observing the source"), open_routes(replica, warehouse, primary) as connections:
         for event in observe_assets(connections):
             context.log_event(event)
 

@@ -17,7 +17,7 @@ from dbconnect import SalespulseError
 from pipelines.refresh import enqueue_range, refresh
 from pipelines.refresh.connections import Connection, Connections
 from pipelines.verification import VerificationReport, verify
-from tests.naive import Rollup
+from tests.expected_rollups import Rollup
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import OFTEN, SELDOM, World, seed, sell
 from tests.servers.postgres import PostgresPair

@@ -14,7 +14,7 @@ RETRIES = dg.RetryPolicy(max_retries=4, delay=2, backoff=dg.Backoff.EXPONENTIAL,
 
 
 @contextmanager
-def mapped_failures(what: str) -> Iterator[None]:
+def as_dagster_failure(what: str) -> Iterator[None]:
     """Turn the project's errors and those of the database into `dagster.Failure`, without their stack.
 
     Args:

@@ -15,7 +15,7 @@ from background_jobs.dagster_bridge.job_store import open_job_store
 from background_jobs.store import JobError
 from dbconnect import load_settings
 from dbsql import query
-from pipelines.assets.failures import RETRIES, mapped_failures
+from pipelines.failures import RETRIES, as_dagster_failure
 from pipelines.refresh import Connection, connect_route
 from pipelines.resources import Warehouse
 
@@ -33,7 +33,7 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     settings, now = load_settings(), datetime.now(UTC)
     events_before = now - timedelta(days=settings.event_keep_days)
     runs_before = now - timedelta(days=settings.run_keep_days)
-    with mapped_failures("pruning Dagster's history"):
+    with as_dagster_failure("pruning Dagster's history"):
         context.log.info("%d runs from before %s pruned", prune_runs(context.instance, runs_before), runs_before)
         if settings.dagster_url is None:
             context.log.warning("SALESPULSE_DAGSTER_URL is not set: Dagster's event log is not pruned")
@@ -57,7 +57,7 @@ def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
     settings = load_settings()
     files = expire_exports(settings.exports, keep_s=settings.export_keep_hours * 3600)
     context.log.info("%d exported reports removed", files)
-    with mapped_failures("pruning the jobs' archive"), warehouse.connect() as connection:
+    with as_dagster_failure("pruning the jobs' archive"), warehouse.connect() as connection:
         rows = prune_archive(connection, keep_days=settings.jobs_archive_days)
         deliveries = prune_deliveries(connection, keep_days=settings.jobs_archive_days)
     context.log.info("%d jobs removed from the archive, %d webhooks from the log of deliveries", rows, deliveries)

@@ -7,12 +7,11 @@ import dagster as dg
 
 from background_jobs.kinds.rebuild_sales_summary import ALL_ROLLUPS, RebuildSalesSummary
 from dbconnect import load_settings
-from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL
-from pipelines.assets.progress import ProgressLog, follow_months, follow_refresh, log_months
+from pipelines.failures import RETRIES, as_dagster_failure
+from pipelines.progress import ProgressLog, follow_months, follow_refresh, log_months
 from pipelines.refresh import Connections, RefreshOptions, all_rollups, enqueue_range, refresh, rollup_named
-from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
-from pipelines.resources.job_reporter import RunReporter
+from pipelines.resources import JobReporter, Primary, Replica, RunReporter, Warehouse, open_routes
 from pipelines.verification import rebuild, verify
 
 
@@ -34,7 +33,7 @@ def rebuild_tables(
     """Apply every sale of a range anew and mend what differs, or set a rollup to its SQL over the facts."""
     asked = RebuildSalesSummary.model_validate(config.params)
     options = RefreshOptions.from_settings(load_settings())
-    with jobs.open(context) as reporter, mapped_failures("rebuilding"):
+    with jobs.open(context) as reporter, as_dagster_failure("rebuilding"):
         with open_routes(replica, warehouse, primary) as connections:
             if asked.rollup is not None:
                 made = _rebuild_rollups(connections, options, asked.rollup, reporter)

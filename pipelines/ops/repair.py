@@ -6,10 +6,10 @@ import dagster as dg
 
 from dbconnect import load_settings
 from pipelines.assets.checks import VerificationRange, name_drift
-from pipelines.assets.failures import RETRIES, mapped_failures
 from pipelines.assets.names import WAREHOUSE_POOL, table_key
-from pipelines.assets.progress import follow_months, log_months
 from pipelines.assets.tables import FACTS
+from pipelines.failures import RETRIES, as_dagster_failure
+from pipelines.progress import follow_months, log_months
 from pipelines.refresh import RefreshOptions
 from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 from pipelines.verification import verify
@@ -28,7 +28,7 @@ def repair_tables(
     first, last = config.dates(datetime.now(UTC).date())
     with (
         jobs.open(context) as reporter,
-        mapped_failures("repairing"),
+        as_dagster_failure("repairing"),
         open_routes(replica, warehouse, primary) as connections,
     ):
         report = verify(

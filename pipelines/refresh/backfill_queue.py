@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from dbsql import query
 from pipelines.refresh.changes import DOCUMENT_KINDS, Document
 from pipelines.refresh.connections import Connection, Connections
-from pipelines.refresh.copying import copy_across, source_query
+from pipelines.refresh.copy_stream import copy_across, source_query
 from pipelines.source.mapping import SourceMapping
 
 FIRST_DATE = date(1900, 1, 1)

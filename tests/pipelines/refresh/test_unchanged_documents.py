@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from pipelines.refresh import Connections, RefreshResult, enqueue_range
-from pipelines.refresh.queue import FIRST_DATE, LAST_DATE
+from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
 from sample_app.synthetic import generate
 from tests.warehouse import Installation, one
 

@@ -10,7 +10,7 @@ from background_jobs.dagster_bridge.run_tags import JOB_ID
 from background_jobs.kinds.export_sales_report import ExportSalesReport
 from dbconnect import load_settings
 from dbconnect.routes import DASHBOARD_READ
-from pipelines.assets.failures import RETRIES, mapped_failures
+from pipelines.failures import RETRIES, as_dagster_failure
 from pipelines.resources import JobReporter
 
 
@@ -31,7 +31,7 @@ def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: Jo
     settings = load_settings()
     name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{asked.format}"
 
-    with jobs.open(context) as reporter, mapped_failures("exporting"):
+    with jobs.open(context) as reporter, as_dagster_failure("exporting"):
 
         def moved(percent: float, rows: int) -> None:
             reporter.raise_if_canceled()

@@ -1,10 +1,10 @@
-"""Read the warehouse's tables with the application's own ids instead of surrogate keys, in the shape of `tests.naive`."""
+"""Read the warehouse's tables with the application's own ids instead of surrogate keys, in the shape of `tests.expected_rollups`."""
 
 from typing import Any
 
 from psycopg import Connection
 
-from tests.naive import COLUMNS, Rollup
+from tests.expected_rollups import COLUMNS, Rollup
 
 _NATURAL = {"method": "r.payment_method", "product_id": "p.product_id"}
 # The large rollups leave out what follows from the sums of a row.
@@ -57,7 +57,7 @@ _DIMENSIONS = {
 }
 
 
-def natural_rollup(connection: Connection[Any], name: str) -> Rollup:
+def rollup_rows(connection: Connection[Any], name: str) -> Rollup:
     """One rollup as key -> values, columns as in `COLUMNS[name]`."""
     keys, values = COLUMNS[name]
     columns = [_NATURAL.get(key, f"{key[0]}.{key}" if key in _JOINS else f"r.{key}") for key in keys]
@@ -70,9 +70,9 @@ def natural_rollup(connection: Connection[Any], name: str) -> Rollup:
     return rollup
 
 
-def natural_rollups(connection: Connection[Any]) -> dict[str, Rollup]:
+def all_rollup_rows(connection: Connection[Any]) -> dict[str, Rollup]:
     """Every rollup."""
-    return {name: natural_rollup(connection, name) for name in COLUMNS}
+    return {name: rollup_rows(connection, name) for name in COLUMNS}
 
 
 def quarantined(connection: Connection[Any]) -> Rollup:
@@ -86,7 +86,7 @@ def source_dimensions(connection: Connection[Any]) -> dict[str, Rollup]:
     return {name: _keyed(connection, width, expected) for name, (width, expected, _) in _DIMENSIONS.items()}
 
 
-def natural_dimensions(connection: Connection[Any]) -> dict[str, Rollup]:
+def dimension_rows(connection: Connection[Any]) -> dict[str, Rollup]:
     """What they hold of rows that the source has."""
     return {name: _keyed(connection, width, found) for name, (width, _, found) in _DIMENSIONS.items()}
 

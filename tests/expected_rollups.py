@@ -39,7 +39,7 @@ _PRODUCT_MEASURES = (
 )
 _PAYMENT_MEASURES = ("payment_count", "payment_amount", "refund_count", "refund_amount")
 
-# rollup -> columns of its key, columns of its value; both in the order that `naive_rollups` gives them
+# rollup -> columns of its key, columns of its value; both in the order that `expected_rollups` gives them
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "daily_store_sales": (("tenant_id", "store_id", "business_date"), _STORE_MEASURES),
     "hourly_store_sales": (("tenant_id", "store_id", "business_date", "business_hour"), _STORE_MEASURES),
@@ -150,12 +150,12 @@ _QUERIES = {
 }
 
 
-def naive_rollups(connection: Connection[Any], *, schema: str = "retail") -> dict[str, Rollup]:
+def expected_rollups(connection: Connection[Any], *, schema: str = "retail") -> dict[str, Rollup]:
     """Every rollup as key -> values, columns as in `COLUMNS`; in one snapshot when the caller's transaction has one."""
-    return {name: naive_rollup(connection, name, schema=schema) for name in _QUERIES}
+    return {name: expected_rollup(connection, name, schema=schema) for name in _QUERIES}
 
 
-def naive_rollup(connection: Connection[Any], name: str, *, schema: str = "retail") -> Rollup:
+def expected_rollup(connection: Connection[Any], name: str, *, schema: str = "retail") -> Rollup:
     """One rollup as key -> values, columns as in `COLUMNS[name]`; from a schema with tables (or views) like retail's."""
     width = len(COLUMNS[name][0])
     rows = connection.execute(_QUERIES[name].replace("retail.", f"{schema}.").encode())

@@ -5,22 +5,22 @@ from collections.abc import Callable
 from logging import Logger
 
 from pipelines.refresh import RefreshResult
-from pipelines.resources.job_reporter import RunReporter
-from pipelines.verification.windows import Window
+from pipelines.resources import RunReporter
+from pipelines.verification.date_ranges import DateRange
 
 
-def log_months(log: Logger) -> Callable[[Window, int, int], None]:
+def log_months(log: Logger) -> Callable[[DateRange, int, int], None]:
     """Give what a verification calls after each month: a line each."""
 
-    def say(window: Window, number: int, total: int) -> None:
+    def say(window: DateRange, number: int, total: int) -> None:
         log.info("%s compared: month %d of %d", f"{window.month:%Y-%m}", number, total)
 
     return say
 
 
 def follow_months(
-    reporter: RunReporter, then: Callable[[Window, int, int], None], *, after: float = 0.0
-) -> Callable[[Window, int, int], None]:
+    reporter: RunReporter, then: Callable[[DateRange, int, int], None], *, after: float = 0.0
+) -> Callable[[DateRange, int, int], None]:
     """Give what a verification calls after each month: the job hears of it, and may end it there.
 
     A verification is one transaction, so what was compared until then is undone with it.
@@ -31,7 +31,7 @@ def follow_months(
         after: the percentage that was reached before.
     """
 
-    def say(window: Window, number: int, total: int) -> None:
+    def say(window: DateRange, number: int, total: int) -> None:
         reporter.raise_if_canceled()
         percent = after + (100 - after) * number / total
         reporter.progress(
