@@ -51,7 +51,7 @@ check: $(INSTALLED) ## Lint, types, import contracts, SQL lint
 check-types:
 	$(BIN)/mypy
 check-sql:
-	$(BIN)/sqlfluff lint dbsql/migrations dbsql/queries dbsql/rollups dbsql/source
+	$(BIN)/sqlfluff lint dbsql/functions dbsql/migrations dbsql/queries dbsql/rollups dbsql/source
 check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

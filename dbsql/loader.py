@@ -9,17 +9,17 @@ _NAME = re.compile(r"^-- name: (?P<name>[a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
 class SqlFileError(Exception):
-    """A statement is missing, or a SQL file is not in the form that this package asks for."""
+    """A statement is missing, or a SQL file is malformed."""
 
 
 def sql_root() -> Path:
-    """The folder that holds all SQL."""
+    """Return the folder that holds all SQL."""
     return Path(__file__).parent
 
 
 @cache
 def load_statements(file: str) -> dict[str, LiteralString]:
-    """Give the statements of one file under `queries/`, by name, without their closing semicolon.
+    """Return the statements of one file under `queries/`, by name, without their closing semicolon.
 
     Raises:
         SqlFileError: no such file, a text outside any name, a name used twice, or a statement that is empty.
@@ -43,7 +43,7 @@ def load_statements(file: str) -> dict[str, LiteralString]:
 
 
 def query(name: str) -> LiteralString:
-    """Give one statement by `file.name`, as in `query("refresh.take_lock")`.
+    """Return one statement by `file.name`, as in `query("refresh.take_lock")`.
 
     Raises:
         SqlFileError: there is none of that name.

@@ -877,6 +877,36 @@ CREATE TABLE salespulse.daily_customer_sales (
 )
 WITH (fillfactor='85');
 
+COMMENT ON COLUMN salespulse.daily_customer_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.customer_key IS 'surrogate key of the customer (dim_customer)';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.sale_count IS 'sales';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.return_count IS 'returns';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.daily_customer_sales.refund_amount IS 'money: refunds, positive';
+
 CREATE TABLE salespulse.daily_payment_sales (
     tenant_key integer NOT NULL,
     store_key integer NOT NULL,
@@ -888,6 +918,22 @@ CREATE TABLE salespulse.daily_payment_sales (
     refund_amount numeric NOT NULL
 )
 WITH (fillfactor='85');
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.payment_method IS 'as the application names it';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.payment_count IS 'payments taken for sales';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.refund_count IS 'payments given back for returns';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.payment_amount IS 'money taken for sales';
+
+COMMENT ON COLUMN salespulse.daily_payment_sales.refund_amount IS 'money given back for returns, positive';
 
 CREATE TABLE salespulse.daily_product_sales (
     tenant_key integer NOT NULL,
@@ -905,6 +951,32 @@ CREATE TABLE salespulse.daily_product_sales (
     refund_amount numeric NOT NULL
 )
 WITH (fillfactor='85');
+
+COMMENT ON COLUMN salespulse.daily_product_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.product_key IS 'surrogate key of the product (dim_product); 0: a line without a product';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.daily_product_sales.refund_amount IS 'money: refunds, positive';
 
 CREATE TABLE salespulse.daily_store_sales (
     tenant_key integer NOT NULL,
@@ -926,6 +998,38 @@ CREATE TABLE salespulse.daily_store_sales (
 )
 WITH (fillfactor='85');
 
+COMMENT ON COLUMN salespulse.daily_store_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.sale_count IS 'sales';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.return_count IS 'returns';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.refund_amount IS 'money: refunds, positive';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.net_amount IS 'money: gross less discount less refunds; computed by the database';
+
+COMMENT ON COLUMN salespulse.daily_store_sales.margin_amount IS 'money: net less cost; computed by the database';
+
 CREATE TABLE salespulse.dim_customer (
     customer_key integer NOT NULL,
     tenant_key integer NOT NULL,
@@ -933,6 +1037,16 @@ CREATE TABLE salespulse.dim_customer (
     name text,
     is_deleted boolean DEFAULT false NOT NULL
 );
+
+COMMENT ON COLUMN salespulse.dim_customer.customer_key IS 'surrogate key';
+
+COMMENT ON COLUMN salespulse.dim_customer.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.dim_customer.customer_id IS 'the application''s key of the customer, as text';
+
+COMMENT ON COLUMN salespulse.dim_customer.name IS 'the customer''s name; NULL until its own row was read';
+
+COMMENT ON COLUMN salespulse.dim_customer.is_deleted IS 'deleted in the application; the row stays because facts refer to it';
 
 ALTER TABLE salespulse.dim_customer ALTER COLUMN customer_key ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME salespulse.dim_customer_customer_key_seq
@@ -954,6 +1068,22 @@ CREATE TABLE salespulse.dim_product (
     is_deleted boolean DEFAULT false NOT NULL
 );
 
+COMMENT ON COLUMN salespulse.dim_product.product_key IS 'surrogate key';
+
+COMMENT ON COLUMN salespulse.dim_product.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.dim_product.product_id IS 'the application''s key of the product, as text';
+
+COMMENT ON COLUMN salespulse.dim_product.sku IS 'article number; NULL until the product''s own row was read';
+
+COMMENT ON COLUMN salespulse.dim_product.name IS 'the product''s name; NULL until its own row was read';
+
+COMMENT ON COLUMN salespulse.dim_product.product_group_id IS 'the application''s key of the group, as text';
+
+COMMENT ON COLUMN salespulse.dim_product.product_group_name IS 'the group''s name';
+
+COMMENT ON COLUMN salespulse.dim_product.is_deleted IS 'deleted in the application; the row stays because facts refer to it';
+
 ALTER TABLE salespulse.dim_product ALTER COLUMN product_key ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME salespulse.dim_product_product_key_seq
     START WITH 1
@@ -974,6 +1104,22 @@ CREATE TABLE salespulse.dim_store (
     is_deleted boolean DEFAULT false NOT NULL
 );
 
+COMMENT ON COLUMN salespulse.dim_store.store_key IS 'surrogate key';
+
+COMMENT ON COLUMN salespulse.dim_store.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.dim_store.store_id IS 'the application''s key of the store, as text';
+
+COMMENT ON COLUMN salespulse.dim_store.name IS 'the store''s name in the application';
+
+COMMENT ON COLUMN salespulse.dim_store.own_time_zone IS 'IANA name that the store itself has; NULL: the tenant''s zone holds';
+
+COMMENT ON COLUMN salespulse.dim_store.time_zone IS 'IANA name of the zone in force; business dates are counted in it';
+
+COMMENT ON COLUMN salespulse.dim_store.is_usable IS 'whether its sales can be counted: the zone is known, store and tenant exist';
+
+COMMENT ON COLUMN salespulse.dim_store.is_deleted IS 'deleted in the application; the row stays because facts refer to it';
+
 ALTER TABLE salespulse.dim_store ALTER COLUMN store_key ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME salespulse.dim_store_store_key_seq
     START WITH 1
@@ -990,6 +1136,16 @@ CREATE TABLE salespulse.dim_tenant (
     time_zone text,
     is_deleted boolean DEFAULT false NOT NULL
 );
+
+COMMENT ON COLUMN salespulse.dim_tenant.tenant_key IS 'surrogate key';
+
+COMMENT ON COLUMN salespulse.dim_tenant.tenant_id IS 'the application''s key of the tenant, as text';
+
+COMMENT ON COLUMN salespulse.dim_tenant.name IS 'the tenant''s name in the application';
+
+COMMENT ON COLUMN salespulse.dim_tenant.time_zone IS 'IANA name of the tenant''s time zone';
+
+COMMENT ON COLUMN salespulse.dim_tenant.is_deleted IS 'deleted in the application, or not there yet while its stores, products or customers are; its documents wait in quarantine';
 
 ALTER TABLE salespulse.dim_tenant ALTER COLUMN tenant_key ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME salespulse.dim_tenant_tenant_key_seq
@@ -1026,6 +1182,46 @@ CREATE TABLE salespulse.fact_document (
 )
 WITH (fillfactor='90');
 
+COMMENT ON COLUMN salespulse.fact_document.document_key IS 'surrogate key';
+
+COMMENT ON COLUMN salespulse.fact_document.occurred_at IS 'moment of the sale or return';
+
+COMMENT ON COLUMN salespulse.fact_document.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.fact_document.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.fact_document.customer_key IS 'surrogate key of the customer; NULL: no customer is named';
+
+COMMENT ON COLUMN salespulse.fact_document.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.fact_document.business_hour IS 'hour of the day, 0 to 23, local to the store';
+
+COMMENT ON COLUMN salespulse.fact_document.sale_count IS '1 for a sale, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document.return_count IS '1 for a return, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.fact_document.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.fact_document.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.fact_document.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.fact_document.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.fact_document.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.fact_document.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.fact_document.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.fact_document.refund_amount IS 'money: refunds, positive';
+
+COMMENT ON COLUMN salespulse.fact_document.document_kind IS 'sale or return';
+
+COMMENT ON COLUMN salespulse.fact_document.document_id IS 'the application''s key of the sale or return, as text';
+
 ALTER TABLE salespulse.fact_document ALTER COLUMN document_key ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME salespulse.fact_document_document_key_seq
     START WITH 1
@@ -1052,6 +1248,34 @@ CREATE TABLE salespulse.fact_document_line (
     refund_amount numeric NOT NULL
 );
 
+COMMENT ON COLUMN salespulse.fact_document_line.document_key IS 'surrogate key of the document (fact_document)';
+
+COMMENT ON COLUMN salespulse.fact_document_line.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.fact_document_line.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.fact_document_line.product_key IS 'surrogate key of the product (dim_product); 0: a line without a product';
+
+COMMENT ON COLUMN salespulse.fact_document_line.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.fact_document_line.line_count IS '1 for a sale line, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document_line.return_line_count IS '1 for a return line, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document_line.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.fact_document_line.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.fact_document_line.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.fact_document_line.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.fact_document_line.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.fact_document_line.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.fact_document_line.refund_amount IS 'money: refunds, positive';
+
 CREATE TABLE salespulse.fact_document_payment (
     document_key bigint NOT NULL,
     tenant_key integer NOT NULL,
@@ -1063,6 +1287,24 @@ CREATE TABLE salespulse.fact_document_payment (
     refund_amount numeric NOT NULL,
     payment_method text NOT NULL COLLATE pg_catalog."C"
 );
+
+COMMENT ON COLUMN salespulse.fact_document_payment.document_key IS 'surrogate key of the document (fact_document)';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.payment_count IS '1 for a payment of a sale, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.refund_count IS '1 for a payment given back, else 0';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.payment_amount IS 'money taken for sales';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.refund_amount IS 'money given back for returns, positive';
+
+COMMENT ON COLUMN salespulse.fact_document_payment.payment_method IS 'as the application names it';
 
 CREATE TABLE salespulse.hourly_store_sales (
     tenant_key integer NOT NULL,
@@ -1084,6 +1326,40 @@ CREATE TABLE salespulse.hourly_store_sales (
     margin_amount numeric GENERATED ALWAYS AS ((((gross_amount - discount_amount) - refund_amount) - cost_amount)) STORED NOT NULL
 )
 WITH (fillfactor='85');
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.business_date IS 'day of the sale or return, local to the store';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.business_hour IS 'hour of the day, 0 to 23, local to the store';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.sale_count IS 'sales';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.return_count IS 'returns';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.refund_amount IS 'money: refunds, positive';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.net_amount IS 'money: gross less discount less refunds; computed by the database';
+
+COMMENT ON COLUMN salespulse.hourly_store_sales.margin_amount IS 'money: net less cost; computed by the database';
 
 CREATE TABLE salespulse.inbound_hook (
     hook_id integer NOT NULL,
@@ -1153,6 +1429,36 @@ CREATE TABLE salespulse.monthly_customer_sales (
 )
 WITH (fillfactor='85');
 
+COMMENT ON COLUMN salespulse.monthly_customer_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.business_month IS 'first day of the month, local to the store';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.customer_key IS 'surrogate key of the customer (dim_customer)';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.sale_count IS 'sales';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.return_count IS 'returns';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.monthly_customer_sales.refund_amount IS 'money: refunds, positive';
+
 CREATE TABLE salespulse.monthly_product_sales (
     tenant_key integer NOT NULL,
     business_month date NOT NULL,
@@ -1169,6 +1475,32 @@ CREATE TABLE salespulse.monthly_product_sales (
     refund_amount numeric NOT NULL
 )
 WITH (fillfactor='85');
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.tenant_key IS 'surrogate key of the tenant (dim_tenant)';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.business_month IS 'first day of the month, local to the store';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.product_key IS 'surrogate key of the product (dim_product); 0: a line without a product';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.store_key IS 'surrogate key of the store (dim_store)';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.line_count IS 'sale lines';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.return_line_count IS 'return lines';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.units IS 'units sold, in the product''s own unit (pieces, kg)';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.returned_units IS 'units returned, positive';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.gross_amount IS 'money: quantity times price, before discount';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.discount_amount IS 'money: discount, positive';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.tax_amount IS 'money: tax, as the source states it; no part of net or margin';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.cost_amount IS 'money: cost of goods sold less cost of goods returned';
+
+COMMENT ON COLUMN salespulse.monthly_product_sales.refund_amount IS 'money: refunds, positive';
 
 CREATE TABLE salespulse.pending_document (
     pending_id bigint NOT NULL,

@@ -1,1 +1,1 @@
-"""Keep the rollups equal to the sales: the engine (plain functions), its Dagster face, and the command line."""
+"""The Dagster project, and the engine under it (plain functions) that keeps the rollups equal to the sales."""

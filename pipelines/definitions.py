@@ -1,4 +1,4 @@
-"""What Dagster loads: everything by name, nothing computed. No server is asked for until a run needs one."""
+"""The definitions that Dagster loads. No server is contacted until a run needs one."""
 
 import dagster as dg
 

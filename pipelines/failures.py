@@ -1,4 +1,4 @@
-"""Errors as Dagster shall show them: a message that says what to do, retried only where waiting can help."""
+"""Errors as `dagster.Failure`: a message that says what to do, retried only where waiting can help."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ def as_dagster_failure(what: str) -> Iterator[None]:
     """Turn the project's errors and those of the database into `dagster.Failure`, without their stack.
 
     Args:
-        what: what was going on, as in "refreshing".
+        what: was under way, as in "refreshing".
 
     Raises:
-        Failure: with the message as its description; retries are allowed if a server was away or busy. An error that
-            nobody foresaw keeps its stack, and is not tried again: it would only fail later.
+        Failure: with the message as its description; retries are allowed if a server was away or busy. An
+            unexpected error keeps its stack and is not retried.
     """
     try:
         with mapped_errors(what):

@@ -1,4 +1,4 @@
-"""Jobs: what may be asked for by name, from the UI, the schedules and the HTTP face.
+"""Dagster jobs: what the UI, the schedules and the HTTP API run by name.
 
 All run in one process: a refresh is one step, and a second process would only cost its start.
 """
@@ -19,7 +19,7 @@ from pipelines.ops.retention import prune_history, prune_jobs
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets(refresh_tables).without_checks(),
-    description="Applies everything that is pending. Harmless to run at any time.",
+    description="Applies everything that is pending. Safe to run at any time.",
     tags={**DRAINS_TAGS, MAX_RUNTIME: "3600"},
     executor_def=dg.in_process_executor,
 )
@@ -43,7 +43,7 @@ verify_job = dg.define_asset_job(
 health_job = dg.define_asset_job(
     "health_job",
     selection=HEALTH_CHECKS,
-    description="Cheap checks: freshness, quarantine, keys that lead nowhere.",
+    description="Cheap checks: freshness and quarantine.",
     tags={MAX_RUNTIME: "600"},
     executor_def=dg.in_process_executor,
 )
@@ -60,7 +60,7 @@ def repair_job() -> None:
 
 
 @dg.job(
-    description="Reads a range of sales again and mends what differs, or rebuilds rollups from the facts.",
+    description="Reads a range of sales again and repairs what differs, or rebuilds rollups from the facts.",
     tags={**DRAINS_TAGS, MAX_RUNTIME: "25200"},
     executor_def=dg.in_process_executor,
 )
@@ -90,7 +90,7 @@ def hello_world_job() -> None:
 
 
 @dg.job(
-    description="Looks at the source once and reports lag and pending changes of each source asset.",
+    description="Observes the source once and reports lag and pending changes of each source asset.",
     tags={MAX_RUNTIME: "300"},
     executor_def=dg.in_process_executor,
 )

@@ -1,4 +1,4 @@
-"""How history is divided for backfills: by calendar month, in the stores' own business dates."""
+"""The partitions of history for backfills: calendar months of business dates, local to the store."""
 
 from datetime import date, timedelta
 
@@ -8,7 +8,7 @@ from dbconnect import load_settings
 
 
 def months() -> dg.MonthlyPartitionsDefinition:
-    """Give every month from `SALESPULSE_BACKFILL_FROM` to the present one, which is not over yet."""
+    """Return every month from `SALESPULSE_BACKFILL_FROM` to the present one, which is not over yet."""
     return dg.MonthlyPartitionsDefinition(start_date=load_settings().backfill_from.strftime("%Y-%m-01"), end_offset=1)
 
 
@@ -16,7 +16,7 @@ MONTHS = months()
 
 
 def month_in_turn(day: date, first: date) -> tuple[date, date]:
-    """Give the first and last day of the month whose turn it is: one a day, round and round through history.
+    """Return the first and last day of the month whose turn it is: one a day, in rotation through history.
 
     Args:
         day: today.
@@ -28,5 +28,5 @@ def month_in_turn(day: date, first: date) -> tuple[date, date]:
 
 
 def first_of(ordinal: int) -> date:
-    """Give the first day of a month that is counted from year 0 (twelve a year)."""
+    """Return the first day of a month that is counted from year 0 (twelve a year)."""
     return date(ordinal // 12, ordinal % 12 + 1, 1)

@@ -1,4 +1,4 @@
-"""Schedules: what happens by the clock, whatever the sensor sees."""
+"""Schedules: what runs by the clock, whatever the sensor sees."""
 
 import dagster as dg
 
@@ -18,9 +18,9 @@ _RUNNING = dg.DefaultScheduleStatus.RUNNING
     description="A refresh every 10 minutes, whatever happens.",
 )
 def refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Ask the job store for a refresh, so that triggers coalesce; Dagster itself where the job store does not take it."""
+    """Submit a refresh to the job store, so that triggers coalesce; request a run where it is not taken."""
     job_id = request_refresh(subject="schedule", is_draining=lambda: is_draining(context.instance))
-    return dg.RunRequest() if job_id is None else dg.SkipReason(f"asked for as job {job_id}")
+    return dg.RunRequest() if job_id is None else dg.SkipReason(f"submitted as job {job_id}")
 
 
 health_schedule = dg.ScheduleDefinition(

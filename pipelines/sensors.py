@@ -1,7 +1,7 @@
 """The sensor that turns a committed change into a refresh within a fraction of a second.
 
-Dagster starts ticks 5 s apart at best, so a tick itself looks again and again. What is pending is asked of the databases
-every time; the cursor only keeps one request from being made twice.
+Dagster starts ticks 5 s apart at best, so a tick itself polls. What is pending is read from the databases every time; the
+cursor only keeps the same request from being made twice.
 """
 
 import json
@@ -14,25 +14,25 @@ import dagster as dg
 from background_jobs.dagster_bridge.job_store import request_refresh
 from background_jobs.dagster_bridge.run_tags import is_draining
 from dbsql import query
+from pipelines.assets.source import observe_assets
 from pipelines.failures import as_dagster_failure
 from pipelines.jobs import refresh_job
-from pipelines.ops.observe_source import observe_assets
 from pipelines.refresh import Connections
 from pipelines.refresh.observe import SourceObservation, advance_as_of, observe_source
 from pipelines.resources import Primary, Replica, Warehouse, open_routes
 
-LOOK_EVERY_S = 0.25
+POLL_S = 0.25
 TICK_S = 20.0
 OBSERVE_EVERY_S = 60.0
-# The same changes still pending this long after the run that was to apply them: it failed, so another one is asked for;
+# The same changes still pending this long after the run that was to apply them: it failed, so another one is requested;
 # after twice as long the next time, and so on up to the schedule's ten minutes.
-ASK_AGAIN_S = 15.0
-ASK_AGAIN_AT_MOST_S = 600.0
+RETRY_S = 15.0
+RETRY_MAX_S = 600.0
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """What a tick leaves to the next.
+    """What a tick passes on to the next.
 
     Attributes:
         pending: what the last requested run was to apply.
@@ -48,23 +48,23 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
-        """Read a cursor; one that is not of this form, as after an upgrade or a reset by hand, counts as none."""
+        """Parse a cursor; a malformed one, as after an upgrade or a reset by hand, counts as none."""
         try:
             return cls(**json.loads(text or "{}"))
         except (ValueError, TypeError):
             return cls()
 
     def format(self) -> str:
-        """Give the text that Dagster keeps."""
+        """Return the text that Dagster stores."""
         return json.dumps(asdict(self))
 
 
-def name_pending(observation: SourceObservation) -> str | None:
-    """Name what is pending; None when nothing is.
+def pending_key(observation: SourceObservation) -> str | None:
+    """Return a key of what is pending; None when nothing is.
 
     The newest visible change that is not applied yet, never the horizon: that stands still while a transaction stays open.
-    A change is applied once, so two different sets of pending changes have different names. The queue's length may come
-    again, hence the moment up to which the facts are exact, which moves on only when all is applied.
+    A change is applied once, so two different sets of pending changes have different keys. The queue may have the same
+    length again, hence `as_of`, which moves on only when all is applied.
     """
     if not observation.is_pending:
         return None
@@ -81,20 +81,20 @@ def name_pending(observation: SourceObservation) -> str | None:
 def next_request(
     cursor: Cursor, observation: SourceObservation, *, is_draining: Callable[[], bool], now_s: float
 ) -> Cursor | None:
-    """Give the cursor of a run to request, or None.
+    """Return the cursor of a run to request, or None.
 
     Args:
         cursor: what was requested before.
-        observation: of the source, just now.
-        is_draining: whether a run that applies everything pending is queued or started; asked only if something is.
+        observation: of the source, now.
+        is_draining: whether a run that applies everything pending is queued or started; called only if something is.
         now_s: Unix time.
     """
-    pending = name_pending(observation)
+    pending = pending_key(observation)
     if pending is None:
         return None
     is_known = pending == cursor.pending
-    patience_s = min(ASK_AGAIN_S * 2 ** (cursor.attempt - 1), ASK_AGAIN_AT_MOST_S)
-    if (is_known and now_s - cursor.requested_s < patience_s) or is_draining():
+    retry_after_s = min(RETRY_S * 2 ** (cursor.attempt - 1), RETRY_MAX_S)
+    if (is_known and now_s - cursor.requested_s < retry_after_s) or is_draining():
         return None
     attempt = cursor.attempt + 1 if is_known else 1
     return Cursor(pending=pending, attempt=attempt, requested_s=now_s, observed_s=cursor.observed_s)
@@ -110,18 +110,19 @@ def tick(
     wait: Callable[[float], object] = time.sleep,
     tick_s: float = TICK_S,
 ) -> dg.SensorResult:
-    """Look every `LOOK_EVERY_S` for `tick_s`, and ask the job store for a refresh whenever one is needed.
+    """Poll every `POLL_S` for `tick_s`, and submit a refresh to the job store whenever one is needed.
 
-    Where the job store does not take it, the tick ends with a request for a run. Moves `as_of` on when nothing is pending, and reports on the source assets every `OBSERVE_EVERY_S`.
+    Where the job store does not take it, the tick ends with a run request. Moves `as_of` on when nothing is pending, and
+    reports on the source assets every `OBSERVE_EVERY_S`.
 
     Args:
         connections: to the three servers.
         cursor: of the last tick.
         is_draining: whether a run that applies everything pending is queued or started.
-        submit: asks the job store for a refresh; gives the job's id, None where Dagster has to be asked.
+        submit: submits a refresh to the job store; returns the job's id, or None where Dagster has to run it.
         clock: Unix time.
         wait: waits a number of seconds.
-        tick_s: how long to look.
+        tick_s: how long to poll.
     """
     ends_s = clock() + tick_s
     jobs: list[str] = []
@@ -132,9 +133,9 @@ def tick(
         if request is not None and (job_id := submit()) is not None:
             jobs.append(job_id)
             cursor, request = request, None
-        if request is not None or now_s + LOOK_EVERY_S >= ends_s:
+        if request is not None or now_s + POLL_S >= ends_s:
             break
-        wait(LOOK_EVERY_S)
+        wait(POLL_S)
     if request is None:
         advance_as_of(connections, observation)
     cursor = request or cursor
@@ -151,7 +152,7 @@ def tick(
 
 
 def _describe(jobs: list[str], tick_s: float) -> str:
-    return f"asked for as job {', '.join(dict.fromkeys(jobs))}" if jobs else f"nothing new in {tick_s:g} s"
+    return f"submitted as job {', '.join(dict.fromkeys(jobs))}" if jobs else f"nothing new in {tick_s:g} s"
 
 
 @dg.sensor(
@@ -164,7 +165,7 @@ def refresh_sensor(
     context: dg.SensorEvaluationContext, replica: Replica, warehouse: Warehouse, primary: Primary
 ) -> dg.SensorResult:
     """See `tick`."""
-    with as_dagster_failure("looking for changes"), open_routes(replica, warehouse, primary) as connections:
+    with as_dagster_failure("polling for changes"), open_routes(replica, warehouse, primary) as connections:
         if not connections.replica.execute(query("source.list_views")).fetchall():
             return dg.SensorResult(skip_reason="no application is mapped yet: run `salespulse source install`")
 

@@ -162,10 +162,10 @@ def expected_rollup(connection: Connection[Any], name: str, *, schema: str = "re
     return {tuple(row[:width]): tuple(row[width:]) for row in rows}
 
 
-def differences(expected: Rollup, found: Rollup) -> dict[tuple[Any, ...], tuple[Any, Any]]:
-    """Rows that differ, as key -> (expected, found); None for a row that is not there. Numbers compare by value."""
+def differences(expected: Rollup, actual: Rollup) -> dict[tuple[Any, ...], tuple[Any, Any]]:
+    """Rows that differ, as key -> (expected, actual); None for a row that is not there. Numbers compare by value."""
     return {
-        key: (expected.get(key), found.get(key))
-        for key in expected.keys() | found.keys()
-        if expected.get(key) != found.get(key)
+        key: (expected.get(key), actual.get(key))
+        for key in expected.keys() | actual.keys()
+        if expected.get(key) != actual.get(key)
     }

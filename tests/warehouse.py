@@ -116,9 +116,9 @@ class Installation:
         """
         expected = self.truth() if expected is None else expected
         warehouse = warehouse or self._watched(self.pair.primary)
-        found = {**all_rollup_rows(warehouse), **dimension_rows(warehouse), "quarantine": quarantined(warehouse)}
-        assert expected.keys() == found.keys()
-        wrong = {name: differences(expected[name], found[name]) for name in expected}
+        actual = {**all_rollup_rows(warehouse), **dimension_rows(warehouse), "quarantine": quarantined(warehouse)}
+        assert expected.keys() == actual.keys()
+        wrong = {name: differences(expected[name], actual[name]) for name in expected}
         return {name: rows for name, rows in wrong.items() if rows}
 
     def _watched(self, server: PostgresServer) -> Plain:
@@ -262,9 +262,9 @@ def discard(installation: Installation) -> None:
 @pytest.fixture
 def installation(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Installation]:
     """A clone of the template for one test."""
-    made = clone(postgres_pair, retail_template)
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, retail_template)
+    yield installation
+    discard(installation)
 
 
 @pytest.fixture
@@ -274,9 +274,9 @@ def own_installation(own_pair: PostgresPair, retail_mapping: SourceMapping) -> I
         passwords = set_up_roles(connection)
     template = make_retail_template(own_pair, retail_mapping, passwords)
     own_pair.wait_for_replay()
-    made = Installation(Database(own_pair, template.name), retail_mapping, passwords)
-    yield made
-    made.close()
+    installation = Installation(Database(own_pair, template.name), retail_mapping, passwords)
+    yield installation
+    installation.close()
 
 
 @pytest.fixture

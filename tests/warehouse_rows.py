@@ -88,7 +88,7 @@ def source_dimensions(connection: Connection[Any]) -> dict[str, Rollup]:
 
 def dimension_rows(connection: Connection[Any]) -> dict[str, Rollup]:
     """What they hold of rows that the source has."""
-    return {name: _keyed(connection, width, found) for name, (width, _, found) in _DIMENSIONS.items()}
+    return {name: _keyed(connection, width, statement) for name, (width, _, statement) in _DIMENSIONS.items()}
 
 
 def _keyed(connection: Connection[Any], width: int, statement: str) -> Rollup:

@@ -1,7 +1,7 @@
 -- One batch of documents: their present state is staged, compared with what was last applied, and the signed difference
 -- goes to the rollups. All in the warehouse, all in one transaction.
 
--- name: look_at_batch_tables
+-- name: inspect_batch_tables
 -- Which text made the session's batch tables (none: no mark), and whether this transaction or one that failed has left rows in them.
 SELECT
     obj_description(t.stage, 'pg_class') AS mark,
@@ -9,7 +9,7 @@ SELECT
 FROM (SELECT to_regclass('pg_temp.stage_document')::oid AS stage) AS t;
 
 -- name: create_batch_tables
--- They stay with the session, empty between transactions: making them anew each time would cost a small refresh a quarter of its
+-- They stay with the session, empty between transactions: creating them each time would cost a small refresh a quarter of its
 -- time. `stage_document` has one row per document of the batch; where the source does not have it any more, all but its key is NULL.
 -- A `row_address` says where the facts have an old row: under the refresh's lock nobody moves it before the batch replaces it.
 -- In `stage_line` and `stage_payment` an amount is what was charged for a sale, or what was given back for a return.
@@ -64,7 +64,7 @@ CREATE TEMP TABLE old_document (
     refund_amount numeric
 ) ON COMMIT DELETE ROWS;
 
-CREATE TEMP TABLE same_document (
+CREATE TEMP TABLE unchanged_document (
     ordinal integer,
     document_key bigint
 ) ON COMMIT DELETE ROWS;
@@ -139,7 +139,7 @@ pg_temp.stage_document,
 pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
-pg_temp.same_document,
+pg_temp.unchanged_document,
 pg_temp.new_document,
 pg_temp.delta_line,
 pg_temp.delta_payment;
@@ -150,7 +150,7 @@ pg_temp.stage_document,
 pg_temp.stage_line,
 pg_temp.stage_payment,
 pg_temp.old_document,
-pg_temp.same_document,
+pg_temp.unchanged_document,
 pg_temp.new_document,
 pg_temp.delta_line,
 pg_temp.delta_payment;
@@ -164,7 +164,7 @@ COPY pg_temp.stage_line FROM STDIN;
 -- name: copy_stage_payment
 COPY pg_temp.stage_payment FROM STDIN;
 
--- name: find_old_documents
+-- name: read_old_documents
 -- What was last applied of these documents.
 INSERT INTO pg_temp.old_document
 SELECT
@@ -436,10 +436,10 @@ FROM pg_temp.stage_payment AS p
 INNER JOIN pg_temp.new_document AS d ON p.ordinal = d.ordinal
 WHERE d.problem IS NULL;
 
--- name: find_same_documents
+-- name: mark_unchanged_documents
 -- A document that is what was last applied, asked for again by a backfill or touched in a column that nothing is made of: by itself
 -- first, then the few that are left by their lines and payments. It would be subtracted and added again, and its tenant told of a change.
-INSERT INTO pg_temp.same_document
+INSERT INTO pg_temp.unchanged_document
 SELECT
     d.ordinal,
     o.document_key
@@ -485,15 +485,15 @@ WHERE
         o.refund_amount
     );
 
--- name: tell_same_documents_by_lines
+-- name: unmark_documents_with_changed_lines
 -- Lines are a multiset: each as often with one sign as with the other. What they repeat of their document counts too: it may be what
 -- was changed by hand, and is to be repaired.
-DELETE FROM pg_temp.same_document AS s
+DELETE FROM pg_temp.unchanged_document AS s
 WHERE
     s.document_key IN (
         SELECT l.document_key
         FROM pg_temp.delta_line AS l
-        INNER JOIN pg_temp.same_document AS c ON l.document_key = c.document_key
+        INNER JOIN pg_temp.unchanged_document AS c ON l.document_key = c.document_key
         GROUP BY
             l.document_key,
             l.tenant_key,
@@ -512,13 +512,13 @@ WHERE
         HAVING sum(l.sign) <> 0
     );
 
--- name: tell_same_documents_by_payments
-DELETE FROM pg_temp.same_document AS s
+-- name: unmark_documents_with_changed_payments
+DELETE FROM pg_temp.unchanged_document AS s
 WHERE
     s.document_key IN (
         SELECT p.document_key
         FROM pg_temp.delta_payment AS p
-        INNER JOIN pg_temp.same_document AS c ON p.document_key = c.document_key
+        INNER JOIN pg_temp.unchanged_document AS c ON p.document_key = c.document_key
         GROUP BY
             p.document_key,
             p.tenant_key,
@@ -532,72 +532,25 @@ WHERE
         HAVING sum(p.sign) <> 0
     );
 
--- name: leave_out_same_lines
+-- name: drop_unchanged_lines
 DELETE FROM pg_temp.delta_line AS l
-USING pg_temp.same_document AS s
+USING pg_temp.unchanged_document AS s
 WHERE l.document_key = s.document_key;
 
--- name: leave_out_same_payments
+-- name: drop_unchanged_payments
 DELETE FROM pg_temp.delta_payment AS p
-USING pg_temp.same_document AS s
+USING pg_temp.unchanged_document AS s
 WHERE p.document_key = s.document_key;
 
--- name: leave_out_same_old_documents
+-- name: drop_unchanged_old_documents
 DELETE FROM pg_temp.old_document AS o
-USING pg_temp.same_document AS s
+USING pg_temp.unchanged_document AS s
 WHERE o.ordinal = s.ordinal;
 
--- name: leave_out_same_new_documents
+-- name: drop_unchanged_new_documents
 DELETE FROM pg_temp.new_document AS d
-USING pg_temp.same_document AS s
+USING pg_temp.unchanged_document AS s
 WHERE d.ordinal = s.ordinal;
-
--- name: delta_document
--- The signed difference of documents: what is, less what was last applied. The rollups sum it.
-SELECT
-    d.tenant_key,
-    d.store_key,
-    d.customer_key,
-    d.business_date,
-    d.business_hour,
-    d.sale_count,
-    d.return_count,
-    d.line_count,
-    d.return_line_count,
-    d.units,
-    d.returned_units,
-    d.gross_amount,
-    d.discount_amount,
-    d.tax_amount,
-    d.cost_amount,
-    d.refund_amount
-FROM pg_temp.new_document AS d
-WHERE d.problem IS NULL
-UNION ALL
-SELECT
-    o.tenant_key,
-    o.store_key,
-    o.customer_key,
-    o.business_date,
-    o.business_hour,
-    -o.sale_count,
-    -o.return_count,
-    -o.line_count,
-    -o.return_line_count,
-    -o.units,
-    -o.returned_units,
-    -o.gross_amount,
-    -o.discount_amount,
-    -o.tax_amount,
-    -o.cost_amount,
-    -o.refund_amount
-FROM pg_temp.old_document AS o;
-
--- name: delta_document_line
-SELECT * FROM pg_temp.delta_line;
-
--- name: delta_document_payment
-SELECT * FROM pg_temp.delta_payment;
 
 -- name: remove_old_lines
 DELETE FROM salespulse.fact_document_line AS f
@@ -607,7 +560,7 @@ WHERE f.ctid = any(array(SELECT l.row_address FROM pg_temp.delta_line AS l WHERE
 DELETE FROM salespulse.fact_document_payment AS f
 WHERE f.ctid = any(array(SELECT p.row_address FROM pg_temp.delta_payment AS p WHERE p.sign = -1));
 
--- name: remove_gone_documents
+-- name: remove_deleted_documents
 DELETE FROM salespulse.fact_document AS f
 WHERE
     f.ctid = any(
@@ -778,34 +731,28 @@ ON CONFLICT (document_id, document_kind) DO UPDATE
         reason = excluded.reason,
         detail = excluded.detail;
 
--- name: sample_little
+-- name: use_small_samples
 -- Row counts are what the planner needs to know of the batch; a sample of 300 rows costs next to nothing.
 SELECT set_config('default_statistics_target', '1', TRUE);
 
--- name: analyze_stage_document
-ANALYZE pg_temp.stage_document;
+-- name: analyze_stage
+ANALYZE pg_temp.stage_document, pg_temp.stage_line;
 
--- name: analyze_stage_line
-ANALYZE pg_temp.stage_line;
-
--- name: analyze_stage_payment
-ANALYZE pg_temp.stage_payment;
-
--- name: analyze_new_document
-ANALYZE pg_temp.new_document;
+-- name: analyze_documents_and_payments
+ANALYZE pg_temp.stage_payment, pg_temp.new_document;
 
 -- name: analyze_delta_line
 ANALYZE pg_temp.delta_line;
 
--- name: keep_join_order
+-- name: fix_join_order
 -- The joins are written in the order that is best; looking for another one takes longer than the joins of a small batch.
 SELECT set_config('join_collapse_limit', '1', TRUE);
 
--- name: free_join_order
+-- name: reset_join_order
 SELECT set_config('join_collapse_limit', '8', TRUE);
 
--- name: prefer_sorting
+-- name: disable_hash_aggregation
 SELECT set_config('enable_hashagg', 'off', TRUE);
 
--- name: prefer_nothing
+-- name: enable_hash_aggregation
 SELECT set_config('enable_hashagg', 'on', TRUE);

@@ -6,7 +6,7 @@ SELECT pg_stat_force_next_flush();
 
 -- name: row_estimates
 -- PostgreSQL's own running count of live rows per table of the warehouse: no scan, and close enough to watch growth. The
--- count begins anew after a crash; until the next ANALYZE what the last one found is closer.
+-- count restarts after a crash; until the next ANALYZE the last one's estimate is closer.
 SELECT
     c.relname AS table_name,
     greatest(pg_stat_get_live_tuples(c.oid), c.reltuples::bigint, 0) AS live_rows
@@ -19,7 +19,7 @@ SELECT {columns}
 FROM {table} AS r
 WHERE r.{date_column} = (SELECT max(m.{date_column}) FROM {table} AS m)
 ORDER BY {measure} DESC
-LIMIT %(most)s;
+LIMIT %(row_limit)s;
 
 -- name: net_by_date
 -- Net sales of the newest dates that have any, over all tenants, for the small plot: the oldest first.
@@ -37,7 +37,7 @@ FROM (
 ORDER BY n.business_date;
 
 -- name: pending_by_entity
--- On the replica: visible changes past the watermark, per entity; counts no further than `most`.
+-- On the replica: visible changes past the watermark, per entity; counts no further than `row_limit`.
 SELECT
     p.entity,
     count(*) AS pending_changes
@@ -45,7 +45,7 @@ FROM (
     SELECT l.entity
     FROM salespulse_source.change_log AS l
     WHERE l.xid >= %(horizon)s::text::xid8 AND NOT l.xid = any(%(seen)s::text[]::xid8[])
-    LIMIT %(most)s
+    LIMIT %(row_limit)s
 ) AS p
 GROUP BY p.entity;
 

@@ -55,7 +55,7 @@ FROM salespulse_source.change_log AS l
 WHERE l.xid >= %(horizon)s::text::xid8 AND NOT l.xid = any(%(seen)s::text[]::xid8[])
 GROUP BY l.xid, l.entity, l.key
 ORDER BY l.xid
-LIMIT %(most)s;
+LIMIT %(row_limit)s;
 
 -- name: copy_transaction_keys
 -- The sales and returns of one transaction that changed more of them than a batch may hold.
@@ -78,7 +78,7 @@ WHERE l.xid = %(xid)s::text::xid8 AND (l.entity NOT IN ('sale', 'return') OR l.k
 GROUP BY l.entity, l.key;
 
 -- name: observe_pending
--- What the sensor asks on its ticks, and the newest visible change as its run key; counts no further than `most`.
+-- What the sensor asks on its ticks, and the newest visible change as its run key; counts no further than `row_limit`.
 SELECT
     count(*) AS pending_changes,
     coalesce(max(p.change_id), 0) AS newest_change_id,
@@ -89,7 +89,7 @@ FROM (
         l.logged_at
     FROM salespulse_source.change_log AS l
     WHERE l.xid >= %(horizon)s::text::xid8 AND NOT l.xid = any(%(seen)s::text[]::xid8[])
-    LIMIT %(most)s
+    LIMIT %(row_limit)s
 ) AS p;
 
 -- name: newest_anchors
@@ -100,21 +100,4 @@ SELECT
 FROM salespulse_source.change_log AS l
 WHERE l.xid < %(horizon)s::text::xid8
 ORDER BY l.xid DESC, l.change_id DESC
-LIMIT %(most)s;
-
--- name: prune
--- On the primary: applied rows older than the keep time go, some at a time. Anchors stay.
-DELETE FROM salespulse_source.change_log AS l
-WHERE
-    (l.xid, l.change_id) IN (
-        SELECT
-            o.xid,
-            o.change_id
-        FROM salespulse_source.change_log AS o
-        WHERE
-            o.xid < %(horizon)s::text::xid8
-            AND o.logged_at < clock_timestamp() - make_interval(secs => %(keep_s)s)
-            AND NOT o.change_id = any(%(anchor_change_ids)s::bigint[])
-        ORDER BY o.xid, o.change_id
-        LIMIT %(most)s
-    );
+LIMIT %(row_limit)s;

@@ -6,11 +6,11 @@
 SELECT
     t.id AS tenant_id,
     t.name,
-    coalesce(sold.sales, 0) AS sale_count,
+    coalesce(sale.sales, 0) AS sale_count,
     coalesce(returned.returns, 0) AS return_count,
-    coalesce(sold.lines, 0) + coalesce(returned.lines, 0) AS line_count,
-    coalesce(sold.gross, 0) AS gross_amount,
-    coalesce(sold.gross, 0) - coalesce(sold.discount, 0) - coalesce(returned.refund, 0) AS net_amount
+    coalesce(sale.lines, 0) + coalesce(returned.lines, 0) AS line_count,
+    coalesce(sale.gross, 0) AS gross_amount,
+    coalesce(sale.gross, 0) - coalesce(sale.discount, 0) - coalesce(returned.refund, 0) AS net_amount
 FROM retail.tenants AS t
 LEFT JOIN (
     SELECT
@@ -23,7 +23,7 @@ LEFT JOIN (
     LEFT JOIN retail.sale_items AS i ON s.id = i.sale_id
     WHERE s.status = 'completed' AND s.deleted_at IS NULL
     GROUP BY s.tenant_id
-) AS sold ON t.id = sold.tenant_id
+) AS sale ON t.id = sale.tenant_id
 LEFT JOIN (
     SELECT
         r.tenant_id,

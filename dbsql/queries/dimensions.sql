@@ -59,18 +59,6 @@ WHEN MATCHED AND (d.name, d.own_time_zone, d.is_deleted) IS DISTINCT FROM (s.nam
 WHEN NOT MATCHED THEN
     INSERT (tenant_key, store_id, name, own_time_zone) VALUES (s.tenant_key, s.store_id, s.name, s.time_zone);
 
--- name: delete_store
-UPDATE salespulse.dim_store AS d
-SET is_deleted = true
-FROM salespulse.dim_tenant AS t
-WHERE
-    d.tenant_key = t.tenant_key
-    AND NOT d.is_deleted
-    AND (%(is_whole)s OR d.store_id = any(%(keys)s))
-    AND NOT EXISTS (
-        SELECT FROM pg_temp.stage_store AS s WHERE s.store_id = d.store_id AND s.tenant_id = t.tenant_id
-    );
-
 -- name: merge_product
 MERGE INTO salespulse.dim_product AS d
 USING (
@@ -98,18 +86,6 @@ WHEN NOT MATCHED THEN
     INSERT (tenant_key, product_id, sku, name, product_group_id, product_group_name)
     VALUES (s.tenant_key, s.product_id, s.sku, s.name, s.product_group_id, s.product_group_name);
 
--- name: delete_product
-UPDATE salespulse.dim_product AS d
-SET is_deleted = true
-FROM salespulse.dim_tenant AS t
-WHERE
-    d.tenant_key = t.tenant_key
-    AND NOT d.is_deleted
-    AND (%(is_whole)s OR d.product_id = any(%(keys)s))
-    AND NOT EXISTS (
-        SELECT FROM pg_temp.stage_product AS s WHERE s.product_id = d.product_id AND s.tenant_id = t.tenant_id
-    );
-
 -- name: merge_customer
 MERGE INTO salespulse.dim_customer AS d
 USING (
@@ -125,48 +101,31 @@ WHEN MATCHED AND (d.name, d.is_deleted) IS DISTINCT FROM (s.name, false) THEN
 WHEN NOT MATCHED THEN
     INSERT (tenant_key, customer_id, name) VALUES (s.tenant_key, s.customer_id, s.name);
 
--- name: delete_customer
-UPDATE salespulse.dim_customer AS d
+-- name: delete_members
+-- Mark the stores, products or customers that the source no longer has.
+UPDATE {dimension} AS d
 SET is_deleted = true
 FROM salespulse.dim_tenant AS t
 WHERE
     d.tenant_key = t.tenant_key
     AND NOT d.is_deleted
-    AND (%(is_whole)s OR d.customer_id = any(%(keys)s))
-    AND NOT EXISTS (
-        SELECT FROM pg_temp.stage_customer AS s WHERE s.customer_id = d.customer_id AND s.tenant_id = t.tenant_id
-    );
+    AND (%(is_whole)s OR d.{member_id} = any(%(keys)s))
+    AND NOT EXISTS (SELECT FROM {stage} AS s WHERE s.{member_id} = d.{member_id} AND s.tenant_id = t.tenant_id);
 
--- name: infer_tenants_of_stores
+-- name: infer_tenants
 -- A dimension row may arrive before its tenant's own row, when a batch was cut between the two, or have none at all. Until the
--- tenant's row is there it counts as gone: whether its sales count must not depend on which came first.
+-- tenant's row is there it counts as deleted: whether its sales count must not depend on which came first.
 INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
 SELECT DISTINCT
     s.tenant_id,
     true AS is_deleted
-FROM pg_temp.stage_store AS s
+FROM {stage} AS s
 WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
 
--- name: infer_tenants_of_products
-INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
-SELECT DISTINCT
-    s.tenant_id,
-    true AS is_deleted
-FROM pg_temp.stage_product AS s
-WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
-
--- name: infer_tenants_of_customers
-INSERT INTO salespulse.dim_tenant (tenant_id, is_deleted)
-SELECT DISTINCT
-    s.tenant_id,
-    true AS is_deleted
-FROM pg_temp.stage_customer AS s
-WHERE s.tenant_id IS NOT null AND NOT EXISTS (SELECT FROM salespulse.dim_tenant AS t WHERE t.tenant_id = s.tenant_id);
-
--- name: settle_stores
+-- name: update_stores_in_force
 -- The zone in force is the store's, else the tenant's. Where it changed, or the store became usable or unusable, every
 -- document of the store is queued: its business dates may be others now.
-WITH settled AS (
+WITH in_force AS (
     SELECT
         s.store_key,
         coalesce(s.own_time_zone, t.time_zone) AS time_zone,
@@ -182,7 +141,7 @@ changed AS (
     SET
         time_zone = w.time_zone,
         is_usable = w.is_usable
-    FROM settled AS w
+    FROM in_force AS w
     WHERE d.store_key = w.store_key AND (d.time_zone, d.is_usable) IS DISTINCT FROM (w.time_zone, w.is_usable)
     RETURNING d.store_key, d.store_id
 )
@@ -203,8 +162,8 @@ FROM changed AS c
 INNER JOIN salespulse.quarantined_document AS q ON c.store_id = q.store_id
 ON CONFLICT DO NOTHING;
 
--- name: requeue_known_tenants
--- Documents that wait for a tenant which is there now: what they lack next, if anything, is found when they are looked at.
+-- name: requeue_quarantined_tenants
+-- Documents in quarantine for a tenant that exists now; what else they lack, if anything, shows when they are applied.
 INSERT INTO salespulse.pending_document (document_kind, document_id, reason)
 SELECT
     q.document_kind,

@@ -153,7 +153,7 @@ FULL JOIN pg_temp.source_fingerprint AS s ON f.document_id = s.document_id AND f
 WHERE
     (f.fingerprint IS DISTINCT FROM s.fingerprint OR f.is_sound IS NOT TRUE)
     AND (s.document_id IS NOT NULL OR f.business_date BETWEEN %(from_date)s AND %(to_date)s)
-LIMIT %(most)s;
+LIMIT %(row_limit)s;
 
 -- name: count_unexplained
 -- Of the suspects, as they were staged: those that are not merely waiting in quarantine with nothing in the facts.

@@ -102,7 +102,7 @@ WITH place AS MATERIALIZED (
     INNER JOIN retail.stores AS stores ON stores.id = md5(%(seed)s::bigint || '/store/' || t || '/' || s)::uuid::text
 ),
 
-drawn AS (
+sample AS (
     SELECT
         n,
         floor(%(tenants)s::bigint * ((h & 1048575) / 1048576.0::float8) ^ 2)::bigint AS t,
@@ -121,29 +121,29 @@ drawn AS (
 
 sale AS MATERIALIZED (
     SELECT
-        drawn.n,
-        drawn.t,
-        drawn.s,
-        drawn.line_count,
-        drawn.g,
+        sample.n,
+        sample.t,
+        sample.s,
+        sample.line_count,
+        sample.g,
         place.tenant_id,
         place.store_id,
-        md5(%(seed)s::bigint || '/sale/' || drawn.n)::uuid::text AS sale_id,
+        md5(%(seed)s::bigint || '/sale/' || sample.n)::uuid::text AS sale_id,
         CASE
-            WHEN drawn.customer_draw < 60
+            WHEN sample.customer_draw < 60
                 THEN
                     md5(
-                        %(seed)s::bigint || '/customer/' || drawn.t || '/'
-                        || mod(drawn.g & 1048575, %(customers)s::bigint)
+                        %(seed)s::bigint || '/customer/' || sample.t || '/'
+                        || mod(sample.g & 1048575, %(customers)s::bigint)
                     )::uuid::text
         END AS customer_id,
-        (ARRAY['voided', 'voided', 'voided', 'parked', 'parked', 'draft'])[1 + mod((drawn.g >> 20) & 1023, 200)]
+        (ARRAY['voided', 'voided', 'voided', 'parked', 'parked', 'draft'])[1 + mod((sample.g >> 20) & 1023, 200)]
             AS other_status,
-        (%(last_day)s::date - drawn.days_ago + make_interval(secs => 25200 + mod((drawn.g >> 30) & 1048575, 57600)))
+        (%(last_day)s::date - sample.days_ago + make_interval(secs => 25200 + mod((sample.g >> 30) & 1048575, 57600)))
         AT TIME ZONE place.timezone AS sold_at,
-        mod((drawn.g >> 50) & 1023, 1000) AS fate
-    FROM drawn
-    INNER JOIN place ON drawn.t = place.t AND drawn.s = place.s
+        mod((sample.g >> 50) & 1023, 1000) AS fate
+    FROM sample
+    INNER JOIN place ON sample.t = place.t AND sample.s = place.s
 ),
 
 line AS MATERIALIZED (

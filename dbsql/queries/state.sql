@@ -33,7 +33,7 @@ SELECT
 FROM salespulse.refresh_state AS s;
 
 -- name: lsn_reached
-SELECT %(lsn)s::pg_lsn >= %(wanted)s::pg_lsn AS is_reached;
+SELECT %(lsn)s::pg_lsn >= %(applied_lsn)s::pg_lsn AS is_reached;
 
 -- name: write_state
 INSERT INTO salespulse.refresh_state AS s (
@@ -68,9 +68,6 @@ ON CONFLICT DO NOTHING;
 -- name: forget_seen
 DELETE FROM salespulse.seen_transaction WHERE xid < %(horizon)s::text::xid8;
 
--- name: mark_pruned
-UPDATE salespulse.refresh_state SET pruned_at = clock_timestamp();
-
 -- name: advance_as_of
 -- Nothing was pending at that moment, so the facts reflect the sales up to it.
 UPDATE salespulse.refresh_state SET as_of = greatest(as_of, %(as_of)s), refreshed_at = clock_timestamp();
@@ -99,7 +96,7 @@ SELECT
     rows_written
 FROM salespulse.refresh_log
 ORDER BY refresh_id DESC
-LIMIT %(most)s;
+LIMIT %(row_limit)s;
 
 -- name: write_continuity_event
 INSERT INTO salespulse.continuity_event (reason, enqueued_documents)
@@ -114,7 +111,7 @@ WHERE
         array(
             SELECT o.ctid FROM salespulse.pending_document AS o
             ORDER BY o.pending_id
-            LIMIT %(most)s
+            LIMIT %(row_limit)s
         )
     )
 RETURNING p.document_kind, p.document_id;
@@ -185,7 +182,7 @@ DROP TABLE pg_temp.stage_enqueue;
 DELETE FROM salespulse.seen_transaction;
 
 -- name: forget_state
--- History was rewritten: the next write takes its watermark anew.
+-- History was rewritten: the next write takes a new watermark.
 DELETE FROM salespulse.refresh_state;
 
 -- name: count_refreshes

@@ -1,18 +1,14 @@
 -- Exact verification: what the source says now, staged and resolved like a refresh stages it, against facts and rollups.
 
--- name: create_documents
+-- name: create_staged_source
 CREATE TEMP TABLE verify_document (LIKE salespulse.fact_document) ON COMMIT DROP;
-
--- name: create_lines
 CREATE TEMP TABLE verify_document_line (LIKE salespulse.fact_document_line) ON COMMIT DROP;
-
--- name: create_payments
 CREATE TEMP TABLE verify_document_payment (LIKE salespulse.fact_document_payment) ON COMMIT DROP;
 
--- name: empty
+-- name: clear_staged_source
 TRUNCATE pg_temp.verify_document, pg_temp.verify_document_line, pg_temp.verify_document_payment;
 
--- name: keep_documents
+-- name: stage_documents
 -- Of the documents that were staged, those whose business date lies in the range: the source was asked for more.
 INSERT INTO pg_temp.verify_document (
     document_key,
@@ -60,7 +56,7 @@ SELECT
 FROM pg_temp.new_document AS d
 WHERE d.problem IS NULL AND d.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
--- name: keep_lines
+-- name: stage_lines
 INSERT INTO pg_temp.verify_document_line (
     document_key,
     tenant_key,
@@ -95,7 +91,7 @@ SELECT
 FROM pg_temp.delta_line AS l
 WHERE l.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
--- name: keep_payments
+-- name: stage_payments
 INSERT INTO pg_temp.verify_document_payment (
     document_key,
     tenant_key,
@@ -120,16 +116,10 @@ SELECT
 FROM pg_temp.delta_payment AS p
 WHERE p.business_date BETWEEN %(from_date)s AND %(to_date)s;
 
--- name: analyze_documents
-ANALYZE pg_temp.verify_document;
+-- name: analyze_staged_source
+ANALYZE pg_temp.verify_document, pg_temp.verify_document_line, pg_temp.verify_document_payment;
 
--- name: analyze_lines
-ANALYZE pg_temp.verify_document_line;
-
--- name: analyze_payments
-ANALYZE pg_temp.verify_document_payment;
-
--- name: drifted_documents
+-- name: list_drifted_documents
 -- Keys of documents whose header is not what the source says. Every row counts +1 on the source's side and -1 on the
 -- facts' side; what is equal cancels out.
 SELECT DISTINCT c.document_key
@@ -168,7 +158,7 @@ GROUP BY
     c.document_id
 HAVING sum(c.side) <> 0;
 
--- name: drifted_lines
+-- name: list_drifted_lines
 -- The same for lines.
 SELECT DISTINCT c.document_key
 FROM (
@@ -200,7 +190,7 @@ GROUP BY
     c.refund_amount
 HAVING sum(c.side) <> 0;
 
--- name: drifted_payments
+-- name: list_drifted_payments
 -- The same for payments.
 SELECT DISTINCT c.document_key
 FROM (
@@ -227,7 +217,7 @@ GROUP BY
     c.payment_method
 HAVING sum(c.side) <> 0;
 
--- name: name_documents
+-- name: list_natural_keys
 -- The natural keys of documents, wherever they stand; a key that stands nowhere has left lines or payments behind.
 SELECT DISTINCT
     k.document_key,
@@ -251,7 +241,7 @@ WHERE
     f.document_key = any(%(document_keys)s::bigint[])
     AND NOT EXISTS (SELECT FROM salespulse.fact_document AS d WHERE d.document_key = f.document_key);
 
--- name: facts_months
+-- name: list_fact_months
 -- The first day of each month that has facts, lines and payments without their document among them.
 SELECT DISTINCT date_trunc('month', d.business_date)::date AS month
 FROM (
@@ -262,26 +252,18 @@ FROM (
     SELECT DISTINCT p.business_date FROM salespulse.fact_document_payment AS p
 ) AS d;
 
--- name: tenant_names
+-- name: natural_keys
+-- The application's own ids of a tenant and a store.
 SELECT
-    t.tenant_key,
-    t.tenant_id
-FROM salespulse.dim_tenant AS t
-WHERE t.tenant_key = any(%(tenant_keys)s::integer[]);
-
--- name: store_names
-SELECT
-    s.store_key,
-    s.store_id
-FROM salespulse.dim_store AS s
-WHERE s.store_key = any(%(store_keys)s::integer[]);
+    (SELECT t.tenant_id FROM salespulse.dim_tenant AS t WHERE t.tenant_key = %(tenant_key)s) AS tenant_id,
+    (SELECT s.store_id FROM salespulse.dim_store AS s WHERE s.store_key = %(store_key)s) AS store_id;
 
 -- name: count_staged
 SELECT
     (SELECT count(*) FROM pg_temp.verify_document) AS documents,
     (SELECT count(*) FROM pg_temp.verify_document_line) AS lines;
 
--- name: dates_of
+-- name: list_fact_dates
 -- Every date on which the facts have something of these documents.
 SELECT DISTINCT f.business_date
 FROM salespulse.fact_document AS f
@@ -292,8 +274,8 @@ FROM salespulse.fact_document_line AS l
 WHERE l.document_key = any(%(document_keys)s::bigint[]);
 
 -- name: mark_tenants_changed
--- Rollup rows of these tenants were set right without any document changing, which is what the triggers of tenant_version
--- watch: a cached answer holds no longer.
+-- Rollup rows of these tenants were repaired without any document changing, so the triggers of tenant_version have not fired:
+-- cached answers must expire.
 INSERT INTO salespulse.tenant_version AS v (tenant_key, changed_at)
 SELECT
     k.tenant_key,

@@ -1,1 +1,1 @@
-"""Dagster assets: thin functions that call the engine and report metadata."""
+"""Dagster assets and asset checks: thin functions that call the engine and report metadata. Ops are in `pipelines.ops`."""

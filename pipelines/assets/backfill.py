@@ -1,4 +1,4 @@
-"""Backfill by month: queue a month's sales as changed, and apply them in bounded batches beside live refreshes."""
+"""Backfill by month: queue a month's sales, and apply them in bounded batches beside live refreshes."""
 
 from datetime import timedelta
 

@@ -1,6 +1,6 @@
-"""Asset checks: is it exact, is it fresh, do all keys lead somewhere, was anything left out.
+"""Asset checks: exactness, freshness, orphan keys, quarantine.
 
-None blocks: the tables are exact or say that they are not, and stopping the refresh would only add staleness.
+None blocks: stopping the refresh would only add staleness.
 """
 
 from collections.abc import Iterator
@@ -14,31 +14,31 @@ from pipelines.assets.names import WAREHOUSE_POOL, table_key
 from pipelines.assets.preview import markdown_table
 from pipelines.assets.tables import FACTS, FRESHNESS
 from pipelines.failures import RETRIES, as_dagster_failure
-from pipelines.progress import follow_months, log_months
+from pipelines.progress import follow_months
 from pipelines.refresh import RefreshOptions, read_state
 from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_routes
 from pipelines.verification import VerificationReport, verify
 
 RECENT_DAYS = 30
-# An event in Dagster's log should stay small; `salespulse verify --json` names more.
-NAMED = 20
+# Keeps an event of Dagster's log small; `salespulse verify --json` names more.
+NAME_LIMIT = 20
 
 
 class VerificationRange(dg.Config):
-    """Which business dates to compare, as ISO dates, both inclusive; the recent 30 days unless given."""
+    """Which business dates to compare, as ISO dates, both inclusive; by default the recent 30 days."""
 
     from_date: str | None = None
     to_date: str | None = None
 
     def dates(self, today: date) -> tuple[date, date]:
-        """Give the first and last date.
+        """Return the first and last date.
 
         Raises:
             Failure: a date is not one, or the range is empty.
         """
         try:
             first = date.fromisoformat(self.from_date) if self.from_date else today - timedelta(days=RECENT_DAYS)
-            # Stores east of UTC are in tomorrow already.
+            # Stores east of UTC are already in tomorrow.
             last = date.fromisoformat(self.to_date) if self.to_date else today + timedelta(days=1)
         except ValueError as error:
             raise dg.Failure(f"{error}: write dates as 2026-11-23", allow_retries=False) from None
@@ -55,7 +55,7 @@ class VerificationRange(dg.Config):
             asset=table_key(FACTS[0]),
             description=(
                 "The rollups equal the same SQL over the source, in one snapshot of the replica, after what is pending "
-                "there was applied. Any difference is drift; `repair_job` mends it."
+                "there was applied. Any difference is drift; `repair_job` repairs it."
             ),
         )
     ],
@@ -79,7 +79,7 @@ def verification(
                 RefreshOptions.from_settings(load_settings()),
                 from_date=first,
                 to_date=last,
-                progress=follow_months(reporter, log_months(context.log)),
+                progress=follow_months(reporter, context.log),
             )
         reporter.result(
             {
@@ -101,15 +101,15 @@ def verification(
             "seconds": round(report.seconds, 3),
             "drifted_documents": report.drifted_document_count,
             "drifted_rows": report.drifted_row_count,
-            "drift": dg.MetadataValue.md(name_drift(report)),
+            "drift": dg.MetadataValue.md(format_drift(report)),
         },
     )
 
 
-def name_drift(report: VerificationReport) -> str:
+def format_drift(report: VerificationReport) -> str:
     """List the first drifted sales, returns and rollup rows as Markdown."""
-    named = [f"- {kind} `{key}`" for kind, key in report.drifted_documents[:NAMED]]
-    named += [f"- {row}" for row in report.drifted_rows[:NAMED]]
+    named = [f"- {kind} `{key}`" for kind, key in report.drifted_documents[:NAME_LIMIT]]
+    named += [f"- {row}" for row in report.drifted_rows[:NAME_LIMIT]]
     return "\n".join(named) or "none"
 
 
@@ -138,15 +138,15 @@ def freshness(warehouse: Warehouse) -> dg.AssetCheckResult:
 
 @dg.multi_asset_check(
     specs=[
-        dg.AssetCheckSpec("orphan_keys", asset=table_key(fact), description="Every key leads to a row of its table.")
+        dg.AssetCheckSpec("orphan_keys", asset=table_key(fact), description="Every key refers to a row of its table.")
         for fact in FACTS
     ],
     name="orphan_keys",
     retry_policy=RETRIES,
 )
 def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
-    """Fail for a fact table with keys that lead nowhere."""
-    with as_dagster_failure("looking for orphan keys"), warehouse.connect() as connection:
+    """Fail for a fact table with orphan keys."""
+    with as_dagster_failure("counting orphan keys"), warehouse.connect() as connection:
         rows = connection.execute(query("assets.orphan_keys")).fetchall()
     for fact in FACTS:
         orphans = {row["column_name"]: row["orphans"] for row in rows if row["table_name"] == fact}
@@ -158,7 +158,7 @@ def orphan_keys(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
 @dg.asset_check(
     asset=table_key(FACTS[0]),
     name="quarantine",
-    description="No sale or return is left out of the facts because it can't be counted. They return by themselves when mended.",
+    description="No sale or return is left out of the facts because it can't be counted. It is counted once the source is corrected.",
     retry_policy=RETRIES,
 )
 def quarantine(warehouse: Warehouse) -> dg.AssetCheckResult:

@@ -1,6 +1,6 @@
-"""Column schemas for the UI, read from the migrations: known before any database is, and free of cost per event.
+"""Column schemas for the UI, read from the migrations: known before any database is, and without cost per event.
 
-A test compares them with the live catalogue.
+Tests compare them with a migrated database.
 """
 
 import re
@@ -10,17 +10,17 @@ import dagster as dg
 
 from dbsql import sql_root
 
-_TABLE = re.compile(r"^CREATE TABLE salespulse\.(?P<name>\w+) \(\n(?P<body>.*?)^\)", re.MULTILINE | re.DOTALL)
-_ADDED = re.compile(r"^ALTER TABLE salespulse\.(?P<name>\w+)\s+ADD COLUMN (?P<column>[^;]+);", re.MULTILINE)
-_COLUMN = re.compile(
-    r"^(?P<name>[a-z_]+) (?P<type>[a-z0-9_]+(?:\[\])?)(?P<rest>.*)$",
+_TABLE = re.compile(r"^CREATE TABLE salespulse\.(?P<table>\w+) \(\n(?P<body>.*?)^\)", re.MULTILINE | re.DOTALL)
+_ADDED = re.compile(r"^ALTER TABLE salespulse\.(?P<table>\w+)\s+ADD COLUMN (?P<body>[^;]+);", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^COMMENT ON COLUMN salespulse\.(?P<table>\w+)\.(?P<column>\w+)\s+IS '(?P<text>(?:[^']|'')*)';", re.MULTILINE
 )
-_KEY = re.compile(r"^PRIMARY KEY \((?P<columns>[^)]+)\)")
-_CONSTRAINTS = ("PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "CONSTRAINT", "EXCLUDE")
+_COLUMN = re.compile(r"^\s*(?P<name>[a-z_]+) (?P<type>[a-z0-9_]+(?:\[\])?)(?P<rest>.*)$", re.MULTILINE)
+_KEY = re.compile(r"^\s*PRIMARY KEY \((?P<columns>[^)]+)\)", re.MULTILINE)
 
 
 def table_schema(table: str) -> dg.TableSchema:
-    """Give the columns of a warehouse table: name, type, nullability, and the comment above it as description.
+    """Return the columns of a warehouse table: name, type, nullability, and the database's comment as description.
 
     Raises:
         KeyError: no migration creates such a table.
@@ -30,40 +30,27 @@ def table_schema(table: str) -> dg.TableSchema:
 
 @cache
 def _tables() -> dict[str, list[dg.TableColumn]]:
+    paths = sorted((sql_root() / "migrations" / "warehouse").glob("*.sql"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    comments = {
+        (match["table"], match["column"]): match["text"].replace("''", "'") for match in _COMMENT.finditer(text)
+    }
     tables: dict[str, list[dg.TableColumn]] = {}
-    for path in sorted((sql_root() / "migrations" / "warehouse").glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
-        for match in _TABLE.finditer(text):
-            tables[match["name"]] = _columns(match["body"])
-        for match in _ADDED.finditer(text):
-            tables[match["name"]].extend(_columns(match["column"]))
+    for match in (*_TABLE.finditer(text), *_ADDED.finditer(text)):
+        tables.setdefault(match["table"], []).extend(_columns(match["table"], match["body"], comments))
     return tables
 
 
-def _columns(body: str) -> list[dg.TableColumn]:
-    lines = [line.strip().removesuffix(",") for line in body.splitlines()]
-    key = {
-        name.strip()
-        for line in lines
-        if (match := _KEY.match(line)) is not None
-        for name in match["columns"].split(",")
-    }
-    columns, comment = [], []
-    for line in lines:
-        if line.startswith("--"):
-            comment.append(line.removeprefix("--").strip())
-            continue
-        match = _COLUMN.match(line)
-        if match is None or line.startswith(_CONSTRAINTS):
-            continue
-        is_set = "NOT NULL" in match["rest"] or "PRIMARY KEY" in match["rest"] or match["name"] in key
-        columns.append(
-            dg.TableColumn(
-                name=match["name"],
-                type=match["type"],
-                description=" ".join(comment) or None,
-                constraints=dg.TableColumnConstraints(nullable=not is_set),
-            )
+def _columns(table: str, body: str, comments: dict[tuple[str, str], str]) -> list[dg.TableColumn]:
+    key = {name for match in _KEY.finditer(body) for name in match["columns"].split(", ")}
+    return [
+        dg.TableColumn(
+            name=match["name"],
+            type=match["type"],
+            description=comments.get((table, match["name"])),
+            constraints=dg.TableColumnConstraints(
+                nullable=not ("NOT NULL" in match["rest"] or "PRIMARY KEY" in match["rest"] or match["name"] in key)
+            ),
         )
-        comment = []
-    return columns
+        for match in _COLUMN.finditer(body)
+    ]

@@ -1,4 +1,4 @@
-"""A look into a table for the UI: its largest rows as a Markdown table, and a small plot of net sales."""
+"""Previews for the UI: a rollup's largest rows as a Markdown table, and a small plot of net sales."""
 
 import re
 from base64 import b64encode
@@ -18,7 +18,7 @@ _SCRIPT = re.compile(r"<script.*?</script>", re.DOTALL)
 
 
 def preview_rollup(warehouse: Connection, rollup: Rollup) -> dg.MarkdownMetadataValue:
-    """Give the largest rows of the rollup's newest day or month: grain, counts, and its first two amounts."""
+    """Return the largest rows of the rollup's newest day or month: grain, counts, and its first two amounts."""
     amounts = tuple(name for name in rollup.measures if name.endswith("_amount"))
     columns = (*rollup.grain, *rollup.counts, *amounts[:2])
     statement = sql.SQL(query("assets.preview_rollup")).format(
@@ -27,16 +27,16 @@ def preview_rollup(warehouse: Connection, rollup: Rollup) -> dg.MarkdownMetadata
         date_column=sql.Identifier(rollup.date_column),
         measure=sql.Identifier((amounts or rollup.measures)[0]),
     )
-    rows = warehouse.execute(statement, {"most": PREVIEW_ROWS}).fetchall()
+    rows = warehouse.execute(statement, {"row_limit": PREVIEW_ROWS}).fetchall()
     return dg.MetadataValue.md(markdown_table(columns, (list(row.values()) for row in rows)))
 
 
 def plot_net(warehouse: Connection) -> dg.MarkdownMetadataValue | None:
-    """Give a line of net sales per day, over the newest `PLOT_DAYS` days; None while there are none."""
+    """Return a plot of net sales per day, over the newest `PLOT_DAYS` days; None without any."""
     rows = warehouse.execute(query("assets.net_by_date"), {"days": PLOT_DAYS}).fetchall()
     if not rows:
         return None
-    # Imported here: most processes that load these definitions never draw.
+    # Imported here: most processes that load these definitions never plot.
     import pygal  # noqa: PLC0415
     from pygal.style import Style  # noqa: PLC0415
 
@@ -58,9 +58,9 @@ def plot_net(warehouse: Connection) -> dg.MarkdownMetadataValue | None:
         truncate_label=-1,
     )
     chart.x_labels = [row["business_date"].isoformat() for row in rows]
-    # A picture may round; every stored amount stays NUMERIC.
+    # A plot may round; every stored amount stays NUMERIC.
     chart.add("net", [float(row["net_amount"]) for row in rows])
-    # The chart's own configuration comes along as a script, which no image runs: two fifths of an event of Dagster's log.
+    # The chart carries its configuration as a script, which no image runs: two fifths of an event of Dagster's log.
     picture = b64encode(_SCRIPT.sub("", chart.render()).encode()).decode()
     first, last = rows[0]["business_date"], rows[-1]["business_date"]
     return dg.MetadataValue.md(
@@ -69,7 +69,7 @@ def plot_net(warehouse: Connection) -> dg.MarkdownMetadataValue | None:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Give a Markdown table; a bar in a value can't break it."""
+    """Return a Markdown table, with the bars of values escaped."""
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     lines += [f"| {' | '.join(str(value).replace('|', '&#124;') for value in row)} |" for row in rows]
     return "\n".join(lines)

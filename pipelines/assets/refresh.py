@@ -1,4 +1,4 @@
-"""The refresh: one step that makes every dimension, fact and rollup together, so that no dashboard mixes two states."""
+"""The refresh: one step that writes all dimensions, facts and rollups together, so that no dashboard mixes two states."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pipelines.resources import JobReporter, Primary, Replica, Warehouse, open_r
 
 
 class RefreshConfig(dg.Config):
-    """How long to go on looking for new changes, in seconds; `SALESPULSE_DRAIN_SECONDS` unless given."""
+    """How long to keep polling for new changes, in seconds; by default `SALESPULSE_DRAIN_SECONDS`."""
 
     drain_seconds: float | None = None
 
@@ -44,7 +44,7 @@ def refresh_tables(
     jobs: JobReporter,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring every table up to the replica's present state; see `pipelines.refresh.refresh`."""
-    began = time.perf_counter()
+    started_s = time.perf_counter()
     with jobs.open(context) as reporter, as_dagster_failure("refreshing"):
         settings = load_settings()
         with open_routes(replica, warehouse, primary) as connections:
@@ -54,25 +54,27 @@ def refresh_tables(
                 drain_s=settings.drain_seconds if config.drain_seconds is None else config.drain_seconds,
                 progress=follow_refresh(reporter, ProgressLog(context.log)),
             )
-            told = describe_refresh(connections, result, observe_source(connections), time.perf_counter() - began)
+            materializations = describe_refresh(
+                connections, result, observe_source(connections), time.perf_counter() - started_s
+            )
         reporter.result({"documents": result.applied.documents, "as_of": result.as_of and result.as_of.isoformat()})
     for reason in result.reconciled:
         context.log.warning("the source's history was rewritten, everything was queued again: %s", reason)
-    yield from told
+    yield from materializations
 
 
 def describe_refresh(
     connections: Connections, result: RefreshResult, observation: SourceObservation, seconds: float
 ) -> list[dg.MaterializeResult[None]]:
-    """Give one materialisation per table, in the order of the specs.
+    """Return one materialisation per table, in the order of the specs.
 
-    Every one carries the run's numbers; the first fact also what is read once per run.
+    Each carries the run's totals; the first fact also what belongs to the run as a whole.
 
     Args:
         connections: to read sizes and previews from.
         result: of the refresh.
         observation: of the source, after it.
-        seconds: of wall time since the step began.
+        seconds: of wall time since the step started_s.
     """
     warehouse = connections.warehouse
     warehouse.execute(query("assets.flush_statistics"))
@@ -107,7 +109,7 @@ def describe_refresh(
 
 
 def _rows_written(name: str, result: RefreshResult) -> dict[str, dg.MetadataValue]:
-    """Give the rows written to a fact or rollup; dimensions are counted together."""
+    """Return the rows written to a fact or rollup; dimensions are counted together."""
     if name in DIMENSIONS:
         return {}
     return {"rows_written": dg.MetadataValue.int(result.applied.rows_written.get(name, 0))}
@@ -115,7 +117,7 @@ def _rows_written(name: str, result: RefreshResult) -> dict[str, dg.MetadataValu
 
 def _run_metadata(result: RefreshResult, observation: SourceObservation) -> dict[str, dg.MetadataValue]:
     slowest = sorted(result.seconds.items(), key=lambda item: -item[1])
-    told: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, dg.MetadataValue] = {
         "lines": dg.MetadataValue.int(result.applied.lines),
         "dimension_rows": dg.MetadataValue.int(result.dimension_rows),
         "transactions": dg.MetadataValue.int(result.transactions),
@@ -129,9 +131,9 @@ def _run_metadata(result: RefreshResult, observation: SourceObservation) -> dict
         ),
     }
     if observation.lag_bytes is not None:
-        told["lag_bytes"] = dg.MetadataValue.int(observation.lag_bytes)
+        metadata["lag_bytes"] = dg.MetadataValue.int(observation.lag_bytes)
     if result.as_of is not None:
-        told["as_of"] = dg.MetadataValue.timestamp(result.as_of)
+        metadata["as_of"] = dg.MetadataValue.timestamp(result.as_of)
     if result.reconciled:
-        told["reconciled"] = dg.MetadataValue.text("; ".join(result.reconciled))
-    return told
+        metadata["reconciled"] = dg.MetadataValue.text("; ".join(result.reconciled))
+    return metadata

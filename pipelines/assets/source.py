@@ -1,13 +1,14 @@
-"""The application's side, as assets that Dagster observes and never makes: the contract's views, and the change log."""
-
-from collections.abc import Mapping
+"""The source assets, which Dagster observes and never materialises: the contract's views, and the change log."""
 
 import dagster as dg
 
+from dbsql import query
 from pipelines.assets.names import OWNERS, source_key
-from pipelines.refresh.observe import SourceObservation
+from pipelines.refresh import Connections, read_state
+from pipelines.refresh.observe import observe_source
+from pipelines.refresh.state import xid_texts
 
-# view -> its grain in words, and the entity of the change log whose rows tell of a change in it
+# view -> its grain in words, and the entity of the change log that its changes are logged as
 _VIEWS: dict[str, tuple[str, str]] = {
     "tenant": ("One row per tenant.", "tenant"),
     "store": ("One row per store, with its own time zone if it has one.", "store"),
@@ -21,10 +22,11 @@ _VIEWS: dict[str, tuple[str, str]] = {
     "sale_return_payment": ("One row per payment given back for a return.", "return"),
 }
 CHANGE_LOG = source_key("change_log")
+CHANGE_COUNT_LIMIT = 10_000
 
 
 def source_specs() -> list[dg.AssetSpec]:
-    """Give one spec per view of the source contract, and the change log behind all of them."""
+    """Return one spec per view of the source contract, and the change log behind all of them."""
     views = [
         dg.AssetSpec(
             source_key(view),
@@ -53,15 +55,17 @@ def source_specs() -> list[dg.AssetSpec]:
     return [*views, log]
 
 
-def source_observations(
-    observation: SourceObservation, pending_by_entity: Mapping[str, int]
-) -> list[dg.AssetObservation]:
-    """Tell what was seen of each source asset.
-
-    Args:
-        observation: of the whole source.
-        pending_by_entity: entity to visible changes that are not applied yet.
-    """
+def observe_assets(connections: Connections) -> list[dg.AssetObservation]:
+    """Return an observation of each source asset: lag, and visible changes that are not applied yet."""
+    state = read_state(connections.warehouse)
+    parameters = {
+        "horizon": str(state.horizon if state is not None else 0),
+        "seen": xid_texts(state.seen) if state is not None else [],
+        "row_limit": CHANGE_COUNT_LIMIT,
+    }
+    rows = connections.replica.execute(query("assets.pending_by_entity"), parameters)
+    pending_by_entity = {row["entity"]: row["pending_changes"] for row in rows}
+    observation = observe_source(connections)
     lag: dict[str, dg.MetadataValue] = {"lag_s": dg.MetadataValue.float(round(observation.lag_s, 3))}
     if observation.lag_bytes is not None:
         lag["lag_bytes"] = dg.MetadataValue.int(observation.lag_bytes)

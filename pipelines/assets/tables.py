@@ -1,7 +1,4 @@
-"""What each table of the warehouse is, for the asset graph: dimensions, facts, and a rollup per file of `dbsql/rollups/`.
-
-Specs only; `refresh.py` makes them.
-"""
+"""The specs of the warehouse's tables: dimensions, facts, and a rollup per file of `dbsql/rollups/`. `refresh` writes them."""
 
 from datetime import timedelta
 
@@ -51,7 +48,7 @@ FACTS = tuple(_FACTS)
 
 
 def table_specs() -> list[dg.AssetSpec]:
-    """Give one spec per dimension, fact and rollup."""
+    """Return one spec per dimension, fact and rollup."""
     return [
         *(_spec(name, "dimensions", *about) for name, about in _DIMENSIONS.items()),
         *(_spec(name, "facts", *about) for name, about in _FACTS.items()),
@@ -60,7 +57,7 @@ def table_specs() -> list[dg.AssetSpec]:
 
 
 def _spec(name: str, group: str, description: str, views: tuple[str, ...], tables: tuple[str, ...]) -> dg.AssetSpec:
-    """Give the spec of a table that reads views of the source and other tables of the warehouse."""
+    """Return the spec of a table that reads views of the source and other tables of the warehouse."""
     return dg.AssetSpec(
         table_key(name),
         deps=[CHANGE_LOG, *(source_key(view) for view in views), *(table_key(table) for table in tables)],
@@ -77,10 +74,10 @@ def _spec(name: str, group: str, description: str, views: tuple[str, ...], table
 def _rollup_spec(rollup: Rollup) -> dg.AssetSpec:
     return dg.AssetSpec(
         table_key(rollup.name),
-        deps=[table_key(f"fact_{rollup.relation}")],
+        deps=[table_key(fact) for fact in rollup.fact_tables],
         description=(
-            f"{rollup.description}\n\nSums over `fact_{rollup.relation}`, kept by signed differences; grain: "
-            f"{', '.join(f'`{name}`' for name in rollup.grain)}."
+            f"{rollup.description}\n\nSums over {' and '.join(f'`{fact}`' for fact in rollup.fact_tables)}, kept by signed "
+            f"differences; grain: {', '.join(f'`{name}`' for name in rollup.grain)}."
         ),
         group_name="rollups",
         owners=OWNERS,

@@ -1,4 +1,4 @@
-"""Write a tenant's report into a file. The kind `export_sales_report`."""
+"""The job kind `export_sales_report`: a tenant's report as a file."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from pipelines.resources import JobReporter
 
 
 class ExportConfig(dg.Config):
-    """Whose figures, and the parameters of the kind `export_sales_report`."""
+    """The tenant, and the parameters of the kind `export_sales_report`."""
 
     tenant: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -27,39 +27,39 @@ def export_report(context: dg.OpExecutionContext, config: ExportConfig, jobs: Jo
     # Imported here: pandas takes a second, and most processes that load these definitions never export.
     from background_jobs.exports import write_report  # noqa: PLC0415
 
-    asked = ExportSalesReport.model_validate(config.params)
+    request = ExportSalesReport.model_validate(config.params)
     settings = load_settings()
-    name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{asked.format}"
+    name = f"{context.run.tags.get(JOB_ID, context.run.run_id)}.{request.format}"
 
     with jobs.open(context) as reporter, as_dagster_failure("exporting"):
 
-        def moved(percent: float, rows: int) -> None:
+        def report_progress(percent: float, rows: int) -> None:
             reporter.raise_if_canceled()
-            reporter.progress(percent, step=asked.report, message=f"{rows:,} rows written", counts={"rows": rows})
+            reporter.progress(percent, step=request.report, message=f"{rows:,} rows written", counts={"rows": rows})
 
         with DASHBOARD_READ.connect(settings) as connection:
-            written = write_report(
+            export = write_report(
                 connection,
                 settings.exports / name,
                 tenant_id=config.tenant,
-                report=asked.report,
-                file_format=asked.format,
-                from_date=asked.from_date,
-                to_date=asked.to_date,
-                store_id=asked.store,
-                progress=moved,
+                report=request.report,
+                file_format=request.format,
+                from_date=request.from_date,
+                to_date=request.to_date,
+                store_id=request.store,
+                progress=report_progress,
             )
         expires_at = datetime.now(UTC) + timedelta(hours=settings.export_keep_hours)
         reporter.result(
             {
                 "file": name,
-                "bytes": written.size,
-                "rows": written.rows,
-                "format": asked.format,
-                "from_date": written.from_date.isoformat(),
-                "to_date": written.to_date.isoformat(),
-                "as_of": written.as_of.isoformat(),
+                "bytes": export.size,
+                "rows": export.rows,
+                "format": request.format,
+                "from_date": export.from_date.isoformat(),
+                "to_date": export.to_date.isoformat(),
+                "as_of": export.as_of.isoformat(),
                 "expires_at": expires_at.isoformat(timespec="seconds"),
             }
         )
-        context.log.info("%s: %d rows, %d bytes", name, written.rows, written.size)
+        context.log.info("%s: %d rows, %d bytes", name, export.rows, export.size)

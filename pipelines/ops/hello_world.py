@@ -1,4 +1,4 @@
-"""The smallest background job: counts, reports, greets."""
+"""The job kind `hello_world`, the smallest one: counts, reports, greets."""
 
 import time
 from typing import Any
@@ -9,8 +9,8 @@ from pydantic import Field
 from background_jobs.kinds.hello_world import HelloWorld
 from pipelines.resources import JobReporter
 
-# A step is waited out in pieces, so that a job that is canceled ends soon.
-_PIECE_S = 0.1
+# Waits in slices, so that a canceled job ends soon.
+_SLICE_S = 0.1
 
 
 class HelloConfig(dg.Config):
@@ -21,20 +21,20 @@ class HelloConfig(dg.Config):
 
 @dg.op
 def say_hello(context: dg.OpExecutionContext, config: HelloConfig, jobs: JobReporter) -> None:
-    """Take the steps that were asked for, and report each."""
-    asked = HelloWorld.model_validate(config.params)
+    """Take the requested steps, and report each."""
+    request = HelloWorld.model_validate(config.params)
     with jobs.open(context) as reporter:
-        for step in range(1, asked.steps + 1):
-            ends_at = time.monotonic() + asked.step_seconds
+        for step in range(1, request.steps + 1):
+            ends_at = time.monotonic() + request.step_seconds
             while (left_s := ends_at - time.monotonic()) > 0:
                 reporter.raise_if_canceled()
-                time.sleep(min(left_s, _PIECE_S))
-            if asked.fail and step == asked.steps:
-                raise dg.Failure(f"failed at step {step} of {asked.steps}, as was asked for", allow_retries=False)
+                time.sleep(min(left_s, _SLICE_S))
+            if request.fail and step == request.steps:
+                raise dg.Failure(f"failed at step {step} of {request.steps}, as requested", allow_retries=False)
             reporter.progress(
-                100 * step / asked.steps,
+                100 * step / request.steps,
                 step=f"step {step}",
-                message=f"step {step} of {asked.steps}",
+                message=f"step {step} of {request.steps}",
                 counts={"steps": step},
             )
-        reporter.result({"greeting": f"Hello, {asked.name}!"})
+        reporter.result({"greeting": f"Hello, {request.name}!"})

@@ -1,7 +1,8 @@
-"""Retention of Dagster's own history and of background jobs: what a busy day leaves there (runs, log lines, observations) would fill the disk.
+"""Retention of Dagster's own history, of the refresh log and of background jobs. `dbsql/queries/retention.sql` has the SQL.
 
-Ticks are purged by Dagster itself (`retention` in dagster.yaml). Runs go through Dagster's interface; event rows by SQL, since
-it has no interface for them: asset events must stay, or partitions would count as never made.
+Dagster purges ticks by itself (`retention` in dagster.yaml). Runs go through its interface, event rows by SQL, since it
+has no interface for them: asset events must stay, or partitions would count as never materialised. The change log is not
+pruned here but by the refresh, behind the watermark.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pipelines.resources import Warehouse
 
 BATCH_ROWS = 10_000
 # Some 25 ms each; the rest goes an hour later.
-RUNS_AT_MOST = 5_000
+RUN_LIMIT = 5_000
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
@@ -29,7 +30,7 @@ _PARTITION_TAGS = ("dagster/partition", "dagster/asset_partition_range_start")
 
 @dg.op(retry_policy=RETRIES)
 def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
-    """Prune Dagster's history and the refresh log behind the ages that the settings give."""
+    """Prune Dagster's history and the refresh log older than the settings' ages."""
     settings, now = load_settings(), datetime.now(UTC)
     events_before = now - timedelta(days=settings.event_keep_days)
     runs_before = now - timedelta(days=settings.run_keep_days)
@@ -48,7 +49,7 @@ def prune_history(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
 
 @dg.op(retry_policy=RETRIES)
 def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
-    """Prune the archive of background jobs, exported reports, and the job store's lists, behind the ages that the settings give."""
+    """Prune the archive of background jobs, exported reports, and the job store's lists, by the settings' ages."""
     # Imported here: pandas takes a second, the HTTP client a tenth, and most processes that load these definitions
     # neither export nor deliver.
     from background_jobs.exports import expire_exports  # noqa: PLC0415
@@ -70,12 +71,12 @@ def prune_jobs(context: dg.OpExecutionContext, warehouse: Warehouse) -> None:
 
 
 def prune_events(storage: Connection, before: datetime) -> int:
-    """Delete old event rows that are not asset events, and old observations, from Dagster's database; give the rows."""
+    """Delete old event rows that are not asset events, and old observations, from Dagster's database; return the rows."""
     return sum(_prune(storage, name, before) for name in ("retention.prune_events", "retention.prune_observations"))
 
 
-def prune_runs(instance: dg.DagsterInstance, before: datetime, *, most: int = RUNS_AT_MOST) -> int:
-    """Delete ended runs without a partition; give how many.
+def prune_runs(instance: dg.DagsterInstance, before: datetime, *, limit: int = RUN_LIMIT) -> int:
+    """Delete ended runs without a partition; return how many.
 
     A run of a partition stays, and so does one that an asset's newest materialisation or observation came from: deleting
     a run deletes those.
@@ -83,7 +84,7 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, *, most: int = RU
     Args:
         instance: whose runs.
         before: runs created earlier go.
-        most: so many at a time.
+        limit: how many at most.
     """
     keep = _newest_runs(instance)
     old = (
@@ -91,11 +92,11 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, *, most: int = RU
         for run in _ended_runs(instance, before)
         if run.run_id not in keep and not any(tag in run.tags for tag in _PARTITION_TAGS)
     )
-    # Listed before the first goes, since a deleted run can't be paged on from.
-    chosen = list(islice(old, most))
-    for run_id in chosen:
+    # Listed before the first is deleted: a deleted run can't be a cursor.
+    run_ids = list(islice(old, limit))
+    for run_id in run_ids:
         instance.delete_run(run_id)
-    return len(chosen)
+    return len(run_ids)
 
 
 def _newest_runs(instance: dg.DagsterInstance) -> set[str]:
@@ -120,7 +121,7 @@ def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[dg.D
 def _prune(connection: Connection, name: str, before: datetime) -> int:
     deleted = 0
     while True:
-        rows = connection.execute(query(name), {"before": before, "most": BATCH_ROWS}).rowcount
+        rows = connection.execute(query(name), {"before": before, "row_limit": BATCH_ROWS}).rowcount
         deleted += rows
         if rows < BATCH_ROWS:
             return deleted

@@ -1,4 +1,4 @@
-"""The queue of documents to apply whatever the change log says: backfills, re-dated stores, reconciliations."""
+"""The queue of documents to apply regardless of the change log: backfills, re-dated stores, reconciliations."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -21,11 +21,11 @@ def enqueue_range(
     reason: str,
     is_whole: bool = False,
 ) -> int:
-    """Queue every document of a range of business dates, from the source and from the facts; give how many were new.
+    """Queue every document of a range of business dates, from the source and from the facts; return how many were new.
 
     The facts' side matters where a source row is gone. Business dates are local and moments are UTC, so the source is
-    asked for a day more on each side: applying a document that needs nothing changes nothing. Waits for the refresh that
-    is under way, with the source's keys read already.
+    read for a day more on each side; applying an unchanged document does nothing. Waits for a refresh that is under way,
+    after the source's keys were read.
 
     Args:
         connections: replica in or outside a snapshot; warehouse in or outside a transaction.
@@ -58,7 +58,7 @@ def enqueue_range(
 
 
 def enqueue_transaction(connections: Connections, xid: int) -> int:
-    """Queue the documents of one transaction that changed more than a batch may hold; give how many were new."""
+    """Queue the documents of one transaction that changed more than a batch may hold; return how many were new."""
     warehouse = connections.warehouse
     with warehouse.transaction():
         warehouse.execute(query("state.create_enqueue_stage"))
@@ -74,7 +74,7 @@ def enqueue_transaction(connections: Connections, xid: int) -> int:
 
 
 def enqueue_kind(connections: Connections, mapping: SourceMapping, kind: str) -> int:
-    """Queue every document of a kind that a TRUNCATE may have changed; give how many were new.
+    """Queue every document of a kind that a TRUNCATE may have changed; return how many were new.
 
     They are those that facts and quarantine hold, and those that the source still has lines or payments of: neither facts nor
     quarantine know a document that did not count.
@@ -89,14 +89,14 @@ def enqueue_kind(connections: Connections, mapping: SourceMapping, kind: str) ->
         return enqueued + warehouse.execute(query("state.enqueue_kind"), parameters).rowcount
 
 
-def take_pending(warehouse: Connection, most: int) -> list[Document]:
+def take_pending(warehouse: Connection, limit: int) -> list[Document]:
     """Take the oldest documents out of the queue, within the caller's transaction."""
-    rows = warehouse.execute(query("state.take_pending"), {"most": most}).fetchall()
+    rows = warehouse.execute(query("state.take_pending"), {"row_limit": limit}).fetchall()
     return [(row["document_kind"], row["document_id"]) for row in rows]
 
 
 def count_pending(warehouse: Connection) -> int:
-    """Count the queue."""
+    """Return how many documents are queued."""
     row = warehouse.execute(query("state.count_pending")).fetchone()
     return row["pending_documents"] if row is not None else 0
 
@@ -107,7 +107,7 @@ def _stage_orphans(connections: Connections, mapping: SourceMapping, kind: str) 
 
 
 def moments(from_date: date, to_date: date) -> dict[str, datetime]:
-    """Give the range of moments (UTC) in which a business date of the range can lie in any time zone."""
+    """Return the range of moments (UTC) in which a business date of the range can lie in any time zone."""
     return {
         "from_at": datetime.combine(from_date - timedelta(days=1), time(), UTC),
         "to_at": datetime.combine(to_date + timedelta(days=2), time(), UTC),

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from dbsql import query
 from pipelines.refresh.connections import Connection
-from pipelines.refresh.state import ANCHOR_COUNT, RefreshState, text_ids
+from pipelines.refresh.state import ANCHOR_COUNT, RefreshState, xid_texts
 
 Document: TypeAlias = tuple[str, str]
 """(kind, natural key); the kind is `sale` or `return`."""
@@ -42,7 +42,7 @@ class Batch:
         return not (self.documents or self.dimensions or self.whole_entities or self.applied_xids)
 
     def add(self, entity: str, key: str | None) -> None:
-        """Take in one changed key; None stands for every key of the entity."""
+        """Add one changed key; None stands for every key of the entity."""
         if key is None:
             self.whole_entities.add(entity)
         elif entity in DOCUMENT_KINDS:
@@ -51,20 +51,20 @@ class Batch:
             self.dimensions.setdefault(entity, set()).add(key)
 
 
-def read_batch(replica: Connection, state: RefreshState, *, most: int) -> Batch:
-    """Read at most `most` changed keys, cut so that each transaction is in the batch whole or not at all.
+def read_batch(replica: Connection, state: RefreshState, *, max_keys: int) -> Batch:
+    """Read at most `max_keys` changed keys, cut so that each transaction is in the batch whole or not at all.
 
     Args:
         replica: inside the snapshot.
         state: the watermark.
-        most: keys in the batch; one transaction that alone has more is reported as `oversized_xid`.
+        max_keys: in the batch; one transaction that alone has more is reported as `oversized_xid`.
     """
     rows = replica.execute(
         query("changes.changes_from_horizon"),
-        {"horizon": str(state.horizon), "seen": text_ids(state.seen), "most": most + 1},
+        {"horizon": str(state.horizon), "seen": xid_texts(state.seen), "row_limit": max_keys + 1},
     ).fetchall()
     batch = Batch()
-    if len(rows) > most:
+    if len(rows) > max_keys:
         batch.is_complete = False
         cut_xid = rows[-1]["xid"]
         whole = [row for row in rows if row["xid"] < cut_xid]
@@ -85,24 +85,24 @@ def _oversized(replica: Connection, xid: int) -> Batch:
     return batch
 
 
-def advance(state: RefreshState, batch: Batch, *, horizon: int) -> tuple[int, frozenset[int]]:
-    """Give the new watermark: (horizon, transactions above it that are applied).
+def next_watermark(state: RefreshState, batch: Batch, *, horizon: int) -> tuple[int, frozenset[int]]:
+    """Return the next watermark: (horizon, applied transactions above it).
 
     All transactions below the snapshot's horizon have ended, so a complete batch moves the watermark there. A batch that
     was cut at transaction c applied everything up to c, so the watermark may move to c + 1, but no further than the
     snapshot's horizon: above it an older transaction may still be open.
     """
-    reached = horizon if batch.is_complete or batch.last_xid is None else min(horizon, batch.last_xid + 1)
+    next_horizon = horizon if batch.is_complete or batch.last_xid is None else min(horizon, batch.last_xid + 1)
     # The watermark never goes backwards by itself.
-    reached = max(reached, state.horizon)
-    seen = {xid for xid in state.seen | batch.applied_xids if xid >= reached}
-    return reached, frozenset(seen)
+    next_horizon = max(next_horizon, state.horizon)
+    seen = {xid for xid in state.seen | batch.applied_xids if xid >= next_horizon}
+    return next_horizon, frozenset(seen)
 
 
 def read_anchors(replica: Connection, *, horizon: int, applied: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Read some of the newest applied log rows in the snapshot, as (xid, change_id)."""
     newest = max(applied, default=horizon - 1)
     rows = replica.execute(
-        query("changes.newest_anchors"), {"horizon": str(max(horizon, newest + 1)), "most": ANCHOR_COUNT}
+        query("changes.newest_anchors"), {"horizon": str(max(horizon, newest + 1)), "row_limit": ANCHOR_COUNT}
     ).fetchall()
     return tuple((row["xid"], row["change_id"]) for row in rows)

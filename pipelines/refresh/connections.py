@@ -28,7 +28,7 @@ class Connections:
 
 @contextmanager
 def open_connections(settings: Settings) -> Iterator[Connections]:
-    """Open the connections that the settings name, and close them at the end.
+    """Open the connections of the settings, and close them at the end.
 
     Raises:
         NoReplicaError: no replica is set or it can't be reached, and reading the primary is not allowed.

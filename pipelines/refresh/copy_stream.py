@@ -14,18 +14,18 @@ from dbsql import query
 from pipelines.refresh.connections import Connection
 from pipelines.source.mapping import SourceMapping
 
-# Rows are joined to pieces of about this size: a write for each row would cost as much as all the rest.
+# Rows are joined to chunks of about this size: a write for each row would cost as much as all the rest.
 _CHUNK_BYTES = 1 << 16
 
 
 def source_query(name: str, mapping: SourceMapping) -> sql.Composed:
-    """Give a statement of `source_state.sql` with the application's own key types filled in."""
+    """Return a statement of `source_state.sql` with the application's own key types filled in."""
     types = {entity: sql.SQL(key_type) for entity, key_type in mapping.key_types.items()}
     return sql.SQL(query(f"source_state.{name}")).format(**types)
 
 
 def array_literal(keys: Iterable[str]) -> str:
-    """Give texts as PostgreSQL writes an array of them: a parameter, to be cast to `text[]`.
+    """Return texts as a PostgreSQL array literal: a parameter, to be cast to `text[]`.
 
     psycopg's own adaptation of a list takes four times as long as the look-up of its keys.
     """
@@ -35,9 +35,9 @@ def array_literal(keys: Iterable[str]) -> str:
 def copy_across(
     source: Connection, out: sql.Composed | sql.SQL, parameters: dict[str, Any], target: Connection, into: str
 ) -> int:
-    """Run `COPY … TO STDOUT` on the source and feed it to the named `COPY … FROM STDIN` of the target; give the rows."""
+    """Run `COPY … TO STDOUT` on the source and copy it into the named `COPY … FROM STDIN` of the target; return the rows."""
     with start_copy(source, out, parameters) as outgoing:
-        return feed(outgoing, target, into)
+        return copy_into(outgoing, target, into)
 
 
 @contextmanager
@@ -46,10 +46,8 @@ def start_copy(
 ) -> Iterator[Generator[memoryview]]:
     """Start a `COPY … TO STDOUT`: the server works on it while the caller does something else before reading its rows.
 
-    What is not read when the context ends is called off.
-
-    libpq is asked directly, which takes a quarter of the time of `Cursor.copy`: that waits, by way of a generator, for each
-    row.
+    What is not read when the context ends is canceled. libpq is called directly, which takes a quarter of the time of
+    `Cursor.copy`: that waits, through a generator, for each row.
     """
     connection = source.pgconn
     started = connection.exec_(psycopg.ClientCursor(source).mogrify(out, parameters).encode())
@@ -63,8 +61,8 @@ def start_copy(
             _abandon(source, connection)
 
 
-def feed(rows: Iterable[memoryview], target: Connection, into: str) -> int:
-    """Feed the rows of a COPY to the named `COPY … FROM STDIN` of the target; give how many there were."""
+def copy_into(rows: Iterable[memoryview], target: Connection, into: str) -> int:
+    """Write the rows of a COPY to the named `COPY … FROM STDIN` of the target; return how many there were."""
     count = 0
     with target.cursor() as writer, writer.copy(query(into)) as incoming:
         chunk: list[memoryview] = []
@@ -100,7 +98,7 @@ def _finish(connection: PGconn) -> None:
 
 
 def _abandon(source: Connection, connection: PGconn) -> None:
-    """Bring the connection back to where it takes statements; why the copy ended is what the caller raises."""
+    """Cancel the copy, so that the connection takes statements again; the caller raises why it ended."""
     source.cancel_safe()
     with suppress(psycopg.Error):
         while connection.get_copy_data(0)[0] > 0:

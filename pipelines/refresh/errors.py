@@ -1,4 +1,4 @@
-"""What keeps a refresh from running. Whatever is raised, the warehouse is as it was: a refresh is one transaction."""
+"""Errors of a refresh. Whatever is raised, the warehouse is unchanged: a refresh is one transaction."""
 
 from dbconnect.errors import SalespulseError, UnavailableError
 
@@ -20,4 +20,4 @@ class ForeignSourceError(RefreshError):
 
 
 class RollupError(RefreshError):
-    """A rollup's file and its table do not fit together."""
+    """A rollup's file is malformed, or there is none of that name."""

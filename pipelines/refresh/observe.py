@@ -1,4 +1,4 @@
-"""Look at source and state without applying anything: what the sensor, the status command and the metrics ask."""
+"""Observe source and state without applying anything: for the sensor, the status command and the metrics."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,10 +7,10 @@ from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.backfill_queue import count_pending
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.state import RefreshState, read_state, text_ids
+from pipelines.refresh.state import RefreshState, read_state, xid_texts
 
-# Counting stops here: more is said as "at least".
-_COUNT_AT_MOST = 10_000
+# Counting stops here.
+_COUNT_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SourceObservation:
 
 
 def observe_source(connections: Connections) -> SourceObservation:
-    """Look once; three short statements, nothing written.
+    """Observe once, with a few short statements; nothing is written.
 
     Raises:
         RefreshError: the source or the warehouse is not installed.
@@ -66,48 +66,42 @@ def observe_source(connections: Connections) -> SourceObservation:
     with mapped_errors("observing the source"):
         state = read_state(connections.warehouse)
         flushed = _primary_lsn(connections)
-        shown = connections.replica.execute(query("observe.replica"), {"primary_lsn": flushed}).fetchone()
+        visible = connections.replica.execute(query("observe.replica"), {"primary_lsn": flushed}).fetchone()
         pending = connections.replica.execute(
             query("changes.observe_pending"),
             {
                 "horizon": str(state.horizon if state else 0),
-                "seen": text_ids(state.seen) if state else [],
-                "most": _COUNT_AT_MOST,
+                "seen": xid_texts(state.seen) if state else [],
+                "row_limit": _COUNT_LIMIT,
             },
         ).fetchone()
         quarantined = connections.warehouse.execute(query("observe.count_quarantined")).fetchone()
-        if shown is None or pending is None or quarantined is None:
+        if visible is None or pending is None or quarantined is None:
             message = "salespulse_source.heartbeat has no row: run `salespulse migrate`"
             raise AssertionError(message)
         return SourceObservation(
-            pending_changes=pending["pending_changes"],
-            newest_change_id=pending["newest_change_id"],
-            oldest_logged_at=pending["oldest_logged_at"],
+            **pending,
+            **visible,
+            **quarantined,
             queued_documents=count_pending(connections.warehouse),
-            quarantined_documents=quarantined["quarantined_documents"],
-            lag_bytes=shown["lag_bytes"],
-            lag_s=shown["lag_s"],
             horizon=state.horizon if state else None,
             as_of=state.as_of if state else None,
-            shown_at=shown["shown_at"],
-            is_replica=shown["is_replica"],
-            is_installed=shown["is_installed"],
         )
 
 
 def advance_as_of(connections: Connections, observation: SourceObservation) -> bool:
-    """Say in the state that the facts reflect the sales up to the observed moment; give whether that was done.
+    """Move `as_of` to the observed moment; return whether that was done.
 
-    Only where nothing was pending at that moment and nobody is refreshing: then an idle shop's dashboard stays seconds
-    old without a run.
+    Only if nothing was pending at that moment and no refresh is under way: so an idle shop's dashboard stays seconds old
+    without a run.
     """
     if observation.is_pending or observation.horizon is None:
         return False
     warehouse = connections.warehouse
     with mapped_errors("advancing the freshness"), warehouse.transaction():
-        taken = warehouse.execute(query("state.try_lock")).fetchone()
+        lock = warehouse.execute(query("state.try_lock")).fetchone()
         state: RefreshState | None = read_state(warehouse)
-        if taken is None or not taken["is_taken"] or state is None or state.horizon != observation.horizon:
+        if lock is None or not lock["is_taken"] or state is None or state.horizon != observation.horizon:
             return False
         warehouse.execute(query("state.advance_as_of"), {"as_of": observation.shown_at})
     return True

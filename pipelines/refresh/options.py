@@ -1,19 +1,19 @@
-"""What a refresh may be told, and what it reports."""
+"""The options of a refresh, its result, and the clock of its phases."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dbconnect import Settings
-from pipelines.refresh.apply import Applied
+from pipelines.refresh.apply import ApplyCounts
 from pipelines.source.mapping import SourceMapping, load_mapping
 
 
 @dataclass(frozen=True)
 class RefreshOptions:
-    """How a refresh goes about it.
+    """The limits of a refresh, and which application it reads.
 
     Attributes:
         mapping: which application.
@@ -21,7 +21,7 @@ class RefreshOptions:
         lock_wait_s: how long to wait for another refresh.
         statement_timeout_s: limit of one statement.
         keep_s: applied change-log rows younger than this stay.
-        prune_every_s: the log is pruned no oftener than this.
+        prune_every_s: least time between two prunings of the log.
     """
 
     mapping: SourceMapping
@@ -33,7 +33,7 @@ class RefreshOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RefreshOptions":
-        """Take the settings in force."""
+        """Read the options from the settings."""
         return cls(
             mapping=load_mapping(settings.source),
             batch_documents=settings.refresh_batch_documents,
@@ -45,7 +45,7 @@ class RefreshOptions:
 
 @dataclass
 class RefreshResult:
-    """What a refresh did.
+    """The counts and the new watermark of a refresh.
 
     Attributes:
         transactions: warehouse transactions committed.
@@ -57,13 +57,13 @@ class RefreshResult:
         applied_lsn: upper bound of what the facts reflect.
         timeline: of the history read.
         as_of: the facts reflect the sales at least up to this moment.
-        reconciled: why history had to be reconciled; empty when it had not.
+        reconciled: why history had to be reconciled; normally empty.
         pruned: change-log rows removed.
         seconds: phase to seconds.
     """
 
     transactions: int = 0
-    applied: Applied = field(default_factory=Applied)
+    applied: ApplyCounts = field(default_factory=ApplyCounts)
     dimension_rows: int = 0
     pending_documents: int = 0
     is_drained: bool = False
@@ -81,22 +81,13 @@ class RefreshResult:
         return self.applied.documents > 0 or self.dimension_rows > 0
 
     def as_document(self) -> dict[str, Any]:
-        """Give everything as plain values, for `--json` and for metadata."""
+        """Return everything as plain values, for `--json` and for metadata."""
+        document = asdict(self)
         return {
-            "documents": self.applied.documents,
-            "lines": self.applied.lines,
-            "dimension_rows": self.dimension_rows,
-            "rows_written": dict(self.applied.rows_written),
-            "quarantined": self.applied.quarantined,
-            "transactions": self.transactions,
-            "pending_documents": self.pending_documents,
-            "is_drained": self.is_drained,
-            "horizon": self.horizon,
-            "applied_lsn": self.applied_lsn,
-            "timeline": self.timeline,
+            **document.pop("applied"),
+            **document,
             "as_of": self.as_of.isoformat() if self.as_of else None,
             "reconciled": list(self.reconciled),
-            "pruned": self.pruned,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
 

@@ -17,19 +17,19 @@ from pipelines.refresh.backfill_queue import (
     enqueue_transaction,
     take_pending,
 )
-from pipelines.refresh.changes import DOCUMENT_KINDS, advance, read_anchors, read_batch
+from pipelines.refresh.changes import DOCUMENT_KINDS, next_watermark, read_anchors, read_batch
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.dimensions import DIMENSION_ENTITIES, apply_dimensions
 from pipelines.refresh.options import Phases, RefreshOptions, RefreshResult
 from pipelines.refresh.snapshot import Snapshot, open_snapshot
-from pipelines.refresh.state import RefreshState, read_state, set_limits, text_ids, write_state
+from pipelines.refresh.state import RefreshState, read_state, set_limits, write_state
 
 _POLL_S = 0.25
 _PRUNE_ROWS = 20_000
 
 
 def no_hook(step: str) -> None:
-    """Do nothing at a step's end: what `at` is unless a test or a progress bar says otherwise."""
+    """Do nothing at a step's end: the default of `at`, which tests and progress bars set."""
     del step
 
 
@@ -53,10 +53,10 @@ def refresh(
         drain_s: go on looking for new changes this long, instead of ending at the first moment without any.
         at: called with each step's name as it ends.
         progress: called after each transaction with the sums so far.
-        wait: waits a number of seconds between looks while draining.
+        wait: waits a number of seconds between polls while draining.
 
     Raises:
-        LockTimeoutError: another refresh did not let go of the lock in time.
+        LockTimeoutError: another refresh held the lock for too long.
         ReplicaBehindError: the replica shows less than the facts reflect already.
         ForeignSourceError: the replica belongs to another cluster.
         RefreshError: a privilege, table or column is missing, a disk is full.
@@ -76,7 +76,7 @@ def refresh(
                 break
             wait(_POLL_S)
             phases("wait")
-        _prune(connections, options, result)
+        _prune_change_log(connections, options, result)
         phases("prune")
     return result
 
@@ -103,9 +103,9 @@ def refresh_transaction(
 
 
 def restart_history(connections: Connections, options: RefreshOptions, *, reason: str) -> None:
-    """Forget the watermark: the next refresh takes a new one and looks at every document of source and facts again.
+    """Forget the watermark: the next refresh takes a new one and applies every document of source and facts again.
 
-    Only for a source that was moved to another cluster on purpose; a failover is noticed and dealt with by itself.
+    Only for a source that was moved to another cluster on purpose; a failover is detected and handled automatically.
 
     Args:
         connections: only the warehouse is used.
@@ -134,17 +134,17 @@ def apply_snapshot(
     result: RefreshResult,
     phases: Phases,
 ) -> RefreshState:
-    """Apply one batch of what the open snapshot shows, and move the watermark; give the new state.
+    """Apply one batch of what the open snapshot shows, and move the watermark; return the new state.
 
     `result.is_drained` says whether the snapshot showed nothing more.
     """
     warehouse = connections.warehouse
-    known = state.seen if state is not None else frozenset()
+    known_xids = state.seen if state is not None else frozenset()
     begins = state is None or bool(snapshot.breaks)
     if state is None or begins:
         state = _begin_history(connections, options, snapshot, state, result)
         phases("history")
-    batch = read_batch(connections.replica, state, most=options.batch_documents)
+    batch = read_batch(connections.replica, state, max_keys=options.batch_documents)
     phases("changes")
     if batch.oversized_xid is not None:
         enqueue_transaction(connections, batch.oversized_xid)
@@ -160,7 +160,7 @@ def apply_snapshot(
         batch.documents[document] = None
     if batch.documents:
         result.applied.add(apply_documents(connections, options.mapping, batch.documents, at=phases))
-    horizon, seen = advance(state, batch, horizon=snapshot.horizon)
+    horizon, seen = next_watermark(state, batch, horizon=snapshot.horizon)
     anchors = state.anchors
     if batch.applied_xids or not anchors:
         anchors = read_anchors(connections.replica, horizon=horizon, applied=batch.applied_xids)
@@ -176,7 +176,7 @@ def apply_snapshot(
         system_identifier=snapshot.system_identifier,
         as_of=snapshot.as_of if result.is_drained else state.as_of,
     )
-    write_state(warehouse, state, known=known)
+    write_state(warehouse, state, known_xids=known_xids)
     result.horizon, result.applied_lsn, result.timeline = horizon, snapshot.lsn, snapshot.timeline
     result.as_of = state.as_of
     return state
@@ -192,7 +192,7 @@ def _begin_history(
     """Take a new watermark and queue all of history: at the first refresh, and where history was rewritten.
 
     After a failover that lost transactions nothing says which documents they had touched, so every document of the
-    source and of the facts is looked at again. That is exact without any assumption, bounded in memory, and goes on
+    source and of the facts is applied again. That is exact without any assumption, bounded in memory, and goes on
     beside live changes; an unchanged document costs a read.
     """
     reason = "first refresh" if state is None else "; ".join(snapshot.breaks)
@@ -236,8 +236,8 @@ def _write_log(connections: Connections, started_at: datetime, result: RefreshRe
     )
 
 
-def _prune(connections: Connections, options: RefreshOptions, result: RefreshResult) -> None:
-    """Prune the change log behind the watermark, on the primary, where it was not done lately."""
+def _prune_change_log(connections: Connections, options: RefreshOptions, result: RefreshResult) -> None:
+    """Prune the change log behind the watermark, on the primary, at most every `prune_every_s`."""
     state = read_state(connections.warehouse)
     if connections.primary is None or state is None or state.pruned_at is None:
         return
@@ -245,15 +245,15 @@ def _prune(connections: Connections, options: RefreshOptions, result: RefreshRes
         return
     while True:
         rows = connections.primary.execute(
-            query("changes.prune"),
+            query("retention.prune_change_log"),
             {
-                "horizon": text_ids([state.horizon])[0],
+                "horizon": str(state.horizon),
                 "keep_s": options.keep_s,
                 "anchor_change_ids": [change_id for _, change_id in state.anchors],
-                "most": _PRUNE_ROWS,
+                "row_limit": _PRUNE_ROWS,
             },
         ).rowcount
         result.pruned += rows
         if rows < _PRUNE_ROWS:
             break
-    connections.warehouse.execute(query("state.mark_pruned"))
+    connections.warehouse.execute(query("retention.mark_change_log_pruned"))

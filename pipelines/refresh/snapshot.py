@@ -10,7 +10,7 @@ import psycopg
 from dbsql import query
 from pipelines.refresh.connections import Connection, Connections
 from pipelines.refresh.errors import ForeignSourceError, RefreshError, ReplicaBehindError
-from pipelines.refresh.state import RefreshState, set_limits, text_ids
+from pipelines.refresh.state import RefreshState, set_limits, xid_texts
 
 _NOT_INSTALLED = "the source has no change log: run `salespulse migrate` and `salespulse source install`"
 
@@ -37,8 +37,8 @@ class Snapshot:
     is_replica: bool
     breaks: tuple[str, ...] = field(default=())
 
-    def continued(self) -> "Snapshot":
-        """Give the same snapshot for a further batch: a break in the history is dealt with by the first."""
+    def without_breaks(self) -> "Snapshot":
+        """Return the same snapshot for a further batch: the first one handles a break in the history."""
         return replace(self, breaks=())
 
 
@@ -48,8 +48,9 @@ def open_snapshot(
 ) -> Iterator[Snapshot]:
     """Open a REPEATABLE READ, READ ONLY transaction on the replica.
 
-    The position checked against the state is read before the snapshot opens (a lower bound of what it shows), the one
-    kept is read inside (an upper bound): so a second replica that passes the check can't show less than the first did.
+    The position that is compared with the state is read before the snapshot opens (a lower bound of what it shows), the
+    one that is stored is read inside (an upper bound): so a second replica that passes the check can't show less than
+    the first did.
 
     Raises:
         ReplicaBehindError: the replica has not replayed what the facts reflect already.
@@ -62,7 +63,7 @@ def open_snapshot(
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
         raise RefreshError(_NOT_INSTALLED) from error
     if position is None or position["lsn"] is None or position["timeline"] is None:
-        raise ReplicaBehindError("the replica does not know its own position yet; it has only just started")
+        raise ReplicaBehindError("the replica has just started and does not know its position yet")
     if state is not None:
         _check_cluster(state, position["system_identifier"])
     with replica.transaction():
@@ -72,7 +73,7 @@ def open_snapshot(
             row = replica.execute(
                 query("changes.snapshot_horizon"),
                 {
-                    "anchor_xids": text_ids(xid for xid, _ in anchors),
+                    "anchor_xids": xid_texts(xid for xid, _ in anchors),
                     "anchor_change_ids": [change_id for _, change_id in anchors],
                 },
             ).fetchone()
@@ -106,15 +107,15 @@ def _check_cluster(state: RefreshState, system_identifier: str) -> None:
         raise ForeignSourceError(
             f"the replica belongs to cluster {system_identifier}, but the facts were built from cluster "
             f"{state.system_identifier}. If the application really moved, run `salespulse reconcile --new-source`; "
-            "otherwise mend SALESPULSE_REPLICA_URL"
+            "otherwise correct SALESPULSE_REPLICA_URL"
         )
 
 
-def _check_reached(warehouse: Connection, lsn: str, wanted: str) -> None:
-    row = warehouse.execute(query("state.lsn_reached"), {"lsn": lsn, "wanted": wanted}).fetchone()
+def _check_reached(warehouse: Connection, lsn: str, applied_lsn: str) -> None:
+    row = warehouse.execute(query("state.lsn_reached"), {"lsn": lsn, "applied_lsn": applied_lsn}).fetchone()
     if row is None or not row["is_reached"]:
         raise ReplicaBehindError(
-            f"the replica has replayed up to {lsn}, but the facts reflect {wanted} already: waiting for it to catch up"
+            f"the replica has replayed up to {lsn}, but the facts already reflect {applied_lsn}: waiting for it to catch up"
         )
 
 

@@ -1,13 +1,13 @@
 """The watermark: how far the facts reflect the source, and from which server's history that was read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from dbsql import query
 from pipelines.refresh.connections import Connection
 
-# More remembered transactions than this above the horizon, and the oldest rest is applied again: harmless, only slower.
+# Of more transactions than this above the horizon the rest is applied again: harmless, only slower.
 SEEN_LIMIT = 100_000
 ANCHOR_COUNT = 16
 # A batch sorts and hashes some 100,000 narrow rows: enough to stay in memory, small beside any server's.
@@ -46,26 +46,17 @@ def read_state(warehouse: Connection) -> RefreshState | None:
     row = warehouse.execute(query("state.read_state")).fetchone()
     if row is None:
         return None
-    return RefreshState(
-        horizon=row["horizon"],
-        applied_lsn=row["applied_lsn"],
-        timeline=row["timeline"],
-        system_identifier=row["system_identifier"],
-        anchors=tuple(zip(row["anchor_xids"], row["anchor_change_ids"], strict=True)),
-        seen=frozenset(row["seen"]),
-        as_of=row["as_of"],
-        refreshed_at=row["refreshed_at"],
-        pruned_at=row["pruned_at"],
-    )
+    anchors = tuple(zip(row.pop("anchor_xids"), row.pop("anchor_change_ids"), strict=True))
+    return RefreshState(**{**row, "anchors": anchors, "seen": frozenset(row["seen"])})
 
 
-def write_state(warehouse: Connection, state: RefreshState, *, known: frozenset[int]) -> None:
+def write_state(warehouse: Connection, state: RefreshState, *, known_xids: frozenset[int]) -> None:
     """Write the state within the caller's transaction.
 
     Args:
         warehouse: in the transaction that applied the changes.
         state: the new one.
-        known: the ids that `seen_transaction` held before, so that only the difference is written.
+        known_xids: the ids that `seen_transaction` held before, so that only the difference is written.
     """
     warehouse.execute(
         query("state.write_state"),
@@ -74,17 +65,17 @@ def write_state(warehouse: Connection, state: RefreshState, *, known: frozenset[
             "applied_lsn": state.applied_lsn,
             "timeline": state.timeline,
             "system_identifier": state.system_identifier,
-            "anchor_xids": [str(xid) for xid, _ in state.anchors],
+            "anchor_xids": xid_texts(xid for xid, _ in state.anchors),
             "anchor_change_ids": [change_id for _, change_id in state.anchors],
             "as_of": state.as_of,
         },
     )
-    if known:
+    if known_xids:
         warehouse.execute(query("state.forget_seen"), {"horizon": str(state.horizon)})
-    room = max(0, SEEN_LIMIT - len(state.seen & known))
-    added = sorted(state.seen - known)[:room]
+    room = max(0, SEEN_LIMIT - len(state.seen & known_xids))
+    added = sorted(state.seen - known_xids)[:room]
     if added:
-        warehouse.execute(query("state.remember_seen"), {"xids": [str(xid) for xid in added]})
+        warehouse.execute(query("state.remember_seen"), {"xids": xid_texts(added)})
 
 
 def set_limits(connection: Connection, *, lock_wait_s: float, statement_timeout_s: float) -> None:
@@ -99,6 +90,6 @@ def set_limits(connection: Connection, *, lock_wait_s: float, statement_timeout_
     )
 
 
-def text_ids(ids: Any) -> list[str]:
-    """Give transaction ids as PostgreSQL reads an xid8: text."""
-    return [str(item) for item in ids]
+def xid_texts(xids: Iterable[int]) -> list[str]:
+    """Return transaction ids as text, which is how PostgreSQL reads an xid8."""
+    return [str(xid) for xid in xids]

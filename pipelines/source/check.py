@@ -1,4 +1,4 @@
-"""Compare a mapping with the live database: name each table, column, view or trigger that is not as it must be."""
+"""Compare a mapping with the live database: list each missing or wrong table, column, view and trigger."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -120,9 +120,11 @@ def _view_problems(connection: psycopg.Connection[Any], view: str) -> list[str]:
         return [f"view {relation} is missing: views.sql must create it, then run `salespulse source install`"]
     problems = []
     for name, types in CONTRACT[view].items():
-        found = columns.get(name)
-        if found is None:
+        actual_type = columns.get(name)
+        if actual_type is None:
             problems.append(f"column {relation}.{name} is missing: views.sql must give it")
-        elif types and found not in types:
-            problems.append(f"column {relation}.{name} is {found}; views.sql must give {' or '.join(sorted(types))}")
+        elif types and actual_type not in types:
+            problems.append(
+                f"column {relation}.{name} is {actual_type}; views.sql must give {' or '.join(sorted(types))}"
+            )
     return problems

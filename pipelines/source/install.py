@@ -1,4 +1,4 @@
-"""Put a mapping's views and triggers into the primary, and take them out again. Both may be repeated."""
+"""Install a mapping's views and triggers on the primary, and uninstall them. Both may be repeated."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, 
     Args:
         connection: autocommit, to the primary, as the owner of the application's tables (or one who may add triggers).
         mapping: which application.
-        lock_timeout_s: a trigger needs a short exclusive lock on its table; past this, nothing is installed, and the
-            application has waited no longer than this.
+        lock_timeout_s: a trigger needs a short exclusive lock on its table; after this time nothing is installed, and the
+            application has waited no longer.
 
     Raises:
-        SourceError: a table or column is missing, a privilege is missing, or a lock was not to be had in time.
+        SourceError: a table or column is missing, a privilege is missing, or a lock timed out.
     """
     try:
         with connection.transaction():
@@ -52,28 +52,27 @@ def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, 
 
 
 def uninstall_source(connection: psycopg.Connection[Any], mapping: SourceMapping) -> None:
-    """Take out the mapping's triggers, functions and views; the change log and the application's tables stay."""
+    """Drop the mapping's triggers, functions and views; the change log and the application's tables stay."""
     with connection.transaction():
-        for source_name, table, function in connection.execute(query("source.installed_captures")).fetchall():
+        for source_name, _, function in connection.execute(query("source.installed_captures")).fetchall():
             if source_name != mapping.name:
                 continue
             # CASCADE takes the triggers, which are the only things that depend on a trigger function.
             connection.execute(
                 sql.SQL("DROP FUNCTION IF EXISTS {}() CASCADE").format(sql.Identifier("salespulse_source", function))
             )
-            del table
         connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
         for (view,) in connection.execute(query("source.list_views")).fetchall():
             connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier("salespulse_source", view)))
 
 
 def function_name(capture: Capture) -> str:
-    """Give the trigger function's name for a table, without its schema."""
+    """Return the trigger function's name for a table, without its schema."""
     return f"capture_{capture.schema_name}_{capture.table_name}"[:63]
 
 
 def trigger_names() -> list[str]:
-    """Give the names of the triggers that every captured table has."""
+    """Return the names of the triggers that every captured table has."""
     return [f"salespulse_{event}" for event in TRIGGER_EVENTS]
 
 

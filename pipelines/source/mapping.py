@@ -1,4 +1,4 @@
-"""A mapping is a folder: `source.toml` (which column leads to what) and `views.sql` (what those rows are now)."""
+"""Mappings: a folder with `source.toml` (which column holds a changed entity's key) and `views.sql` (its present rows)."""
 
 import tomllib
 from pathlib import Path
@@ -14,7 +14,7 @@ KEY_TYPES = ("text", "bigint", "integer", "uuid")
 
 
 class SourceError(SalespulseError):
-    """The mapping, or the application's schema that it maps, is not as it must be."""
+    """The mapping is malformed, or does not fit the application's schema."""
 
 
 class _Strict(BaseModel):
@@ -30,7 +30,7 @@ class Change(_Strict):
 
     @field_validator("entity")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_entity(cls, value: str) -> str:
         if value not in ENTITIES:
             message = f"entity {value!r} is none of {', '.join(ENTITIES)}"
             raise ValueError(message)
@@ -45,7 +45,7 @@ class Capture(_Strict):
 
     @field_validator("table")
     @classmethod
-    def _qualified(cls, value: str) -> str:
+    def _check_table(cls, value: str) -> str:
         if value.count(".") != 1 or not all(value.split(".")):
             message = f"table {value!r} must be written schema.table"
             raise ValueError(message)
@@ -71,11 +71,11 @@ class SourceMapping(_Strict):
     views_sql: str = ""
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_completeness(self) -> Self:
         for entity in ENTITIES:
-            given = self.key_types.get(entity)
-            if given not in KEY_TYPES:
-                message = f"key_types.{entity} is {given!r}; it must be one of {', '.join(KEY_TYPES)}"
+            key_type = self.key_types.get(entity)
+            if key_type not in KEY_TYPES:
+                message = f"key_types.{entity} is {key_type!r}; it must be one of {', '.join(KEY_TYPES)}"
                 raise ValueError(message)
         missing = {"sale", "return"} - {change.entity for capture in self.capture for change in capture.changes}
         if missing:
@@ -93,7 +93,7 @@ def load_mapping(name: str) -> SourceMapping:
     """Read a mapping by name (a folder of `dbsql/source/`) or by path.
 
     Raises:
-        SourceError: there is no such folder, a file is missing, or `source.toml` is not as it must be.
+        SourceError: there is no such folder, a file is missing, or `source.toml` is malformed.
     """
     bundled = sql_root() / "source" / name
     folder = bundled if bundled.is_dir() else Path(name)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from psycopg import sql
-
 from dbsql import query
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.rollups import Rollup
@@ -38,14 +36,14 @@ class DateRange:
         return self.from_date == self.month and self.to_date == self.month_end
 
     def parameters(self, *, monthly: bool = False) -> dict[str, date]:
-        """Give the range as statement parameters, widened to the month where a monthly rollup is concerned."""
+        """Return the range as statement parameters, widened to the month where a monthly rollup is concerned."""
         if monthly:
             return {"from_date": self.month, "to_date": self.month_end}
         return {"from_date": self.from_date, "to_date": self.to_date}
 
 
 def split_by_month(from_date: date, to_date: date) -> Iterator[DateRange]:
-    """Cut a range (both ends included) at the ends of months."""
+    """Split a range (both ends included) at the ends of months."""
     start = from_date
     while start <= to_date:
         whole = DateRange(start, start)
@@ -55,21 +53,19 @@ def split_by_month(from_date: date, to_date: date) -> Iterator[DateRange]:
 
 
 def month_of(day: date) -> DateRange:
-    """Give the whole month of a day."""
+    """Return the whole month of a day."""
     return DateRange(DateRange(day, day).month, DateRange(day, day).month_end)
 
 
 def months_with_rows(connections: Connections, rollups: tuple[Rollup, ...]) -> set[date]:
-    """Give the first day of each month that the facts or one of these rollups have rows of; reads them whole."""
+    """Return the first day of each month that the facts or one of these rollups have rows of; reads them whole."""
     warehouse = connections.warehouse
-    months = {row["month"] for row in warehouse.execute(query("verify.facts_months"))}
+    months = {row["month"] for row in warehouse.execute(query("verify.list_fact_months"))}
     for rollup in rollups:
-        statement = sql.SQL("SELECT DISTINCT date_trunc('month', {0})::date AS month FROM {1}")
-        rows = warehouse.execute(statement.format(sql.Identifier(rollup.date_column), rollup.table))
-        months |= {row["month"] for row in rows}
+        months |= {row["month"] for row in warehouse.execute(rollup.statement("list_months"))}
     return months
 
 
 def source_months(connections: Connections) -> set[date]:
-    """Give the first day of each month that the snapshot's source may have business dates of."""
+    """Return the first day of each month that the snapshot's source may have business dates of."""
     return {row["month"] for row in connections.replica.execute(query("source_state.history_months"))}

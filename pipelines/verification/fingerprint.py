@@ -1,7 +1,7 @@
-"""The quick answer to "is this range exact?": one 64-bit fingerprint per document on both sides, rollups over the facts.
+"""The quick comparison: one 64-bit fingerprint per document on both sides, and the rollups over the facts.
 
-A fingerprint may be equal by chance with a probability of 2^-64 a document. What is not found equal is compared row by row by
-`verify`, so there is no false alarm here either.
+Two fingerprints are equal by chance with a probability of 2^-64 a document. Where they differ, `verify` compares row by
+row, so there are no false alarms.
 """
 
 from datetime import timedelta
@@ -10,23 +10,23 @@ from dbsql import query
 from pipelines.refresh.apply import clear_batch_tables, stage_documents
 from pipelines.refresh.backfill_queue import moments
 from pipelines.refresh.connections import Connections
-from pipelines.refresh.copy_stream import feed, source_query, start_copy
+from pipelines.refresh.copy_stream import copy_into, source_query, start_copy
 from pipelines.refresh.options import Phases, RefreshOptions
 from pipelines.refresh.rollups import all_rollups
 from pipelines.verification.date_ranges import DateRange
-from pipelines.verification.rollup_drift import facts_relation, find_drifted_rows
+from pipelines.verification.rollup_drift import find_drifted_rows
 
-# More suspects than this are not looked at one by one: the range is compared whole.
+# With more suspects than this the whole range is compared.
 _SUSPECTS = 2_000
-# A moment of the range that the source is asked for may be dated this much earlier or later, in some time zone.
+# The source's moments of a range may be dated this much earlier or later, in some time zone.
 _EARLY = timedelta(days=2)
 _LATE = timedelta(days=3)
 
 
-def is_exact(
+def compare_fingerprints(
     connections: Connections, options: RefreshOptions, window: DateRange, phases: Phases
 ) -> tuple[int, int] | None:
-    """Say whether facts and rollups of a window are what the snapshot's source says, by giving the documents and lines compared.
+    """Return how many documents and lines a window has, if its facts and rollups are what the snapshot's source says.
 
     None: something may differ, and has to be compared row by row.
 
@@ -34,29 +34,27 @@ def is_exact(
         connections: replica inside its snapshot, warehouse inside its transaction and holding the lock.
         options: see `RefreshOptions`.
         window: which days.
-        phases: told where the time goes.
+        phases: takes the time of each step.
     """
     warehouse = connections.warehouse
     # The replica works on its fingerprints while the warehouse sums its rollups.
-    warehouse.execute(query("apply.prefer_sorting"))
+    warehouse.execute(query("apply.disable_hash_aggregation"))
     statement = source_query("copy_fingerprints", options.mapping)
     with start_copy(connections.replica, statement, moments(window.from_date, window.to_date)) as outgoing:
-        drifted = sum(
-            find_drifted_rows(warehouse, rollup, facts_relation(rollup), window)[0] for rollup in all_rollups()
-        )
+        drifted = sum(find_drifted_rows(warehouse, rollup, rollup.over_facts(), window)[0] for rollup in all_rollups())
         phases("compare rollups")
         warehouse.execute(query("fingerprint.create_source"))
-        feed(outgoing, warehouse, "fingerprint.copy_source")
+        copy_into(outgoing, warehouse, "fingerprint.copy_source")
     warehouse.execute(query("fingerprint.analyze_source"))
     parameters = {
         **window.parameters(),
         "early_date": window.from_date - _EARLY,
         "late_date": window.to_date + _LATE,
-        "most": _SUSPECTS,
+        "row_limit": _SUSPECTS,
     }
     suspects = warehouse.execute(query("fingerprint.suspects"), parameters).fetchall()
     warehouse.execute(query("fingerprint.drop_source"))
-    warehouse.execute(query("apply.prefer_nothing"))
+    warehouse.execute(query("apply.enable_hash_aggregation"))
     phases("compare facts")
     if drifted or any(row["document_id"] is None for row in suspects) or len(suspects) == _SUSPECTS:
         return None

@@ -1,13 +1,13 @@
-"""What a verification found."""
+"""The report of a verification: what was compared, and what differed."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from pipelines.refresh.changes import Document
 
 # A report names this many of each; the counts are complete.
-NAMED_AT_MOST = 200
+NAME_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,23 @@ class DriftedRow:
         rollup: the table.
         grain: column to value; surrogate keys, with `tenant_id` and `store_id` beside them.
         expected: measures by the rollup's SQL over the source; None where there should be no row.
-        found: measures in the table; None where there is no row.
+        actual: measures in the table; None where there is no row.
     """
 
     rollup: str
     grain: dict[str, Any]
     expected: dict[str, Any] | None
-    found: dict[str, Any] | None
+    actual: dict[str, Any] | None
 
     def __str__(self) -> str:
         """Name the bucket and the measures that differ."""
         where = ", ".join(f"{name}={value}" for name, value in self.grain.items())
-        if self.expected is None or self.found is None:
-            return f"{self.rollup} [{where}]: {'missing' if self.found is None else 'should not exist'}"
+        if self.expected is None or self.actual is None:
+            return f"{self.rollup} [{where}]: {'missing' if self.actual is None else 'should not exist'}"
         differing = ", ".join(
-            f"{name} {self.found[name]} instead of {value}"
+            f"{name} {self.actual[name]} instead of {value}"
             for name, value in self.expected.items()
-            if self.found[name] != value
+            if self.actual[name] != value
         )
         return f"{self.rollup} [{where}]: {differing}"
 
@@ -53,7 +53,7 @@ class VerificationReport:
         drifted_documents: the first of them, (kind, natural key).
         drifted_row_count: rollup rows that differed.
         drifted_rows: the first of them.
-        repaired: whether what differed was set right.
+        repaired: whether what differed was repaired.
         seconds: of wall time.
     """
 
@@ -75,18 +75,13 @@ class VerificationReport:
         return self.drifted_document_count == 0 and self.drifted_row_count == 0
 
     def as_document(self) -> dict[str, Any]:
-        """Give everything as plain values."""
+        """Return everything as plain values."""
+        moments = {"from_date": self.from_date, "to_date": self.to_date, "as_of": self.as_of}
         return {
             "is_exact": self.is_exact,
-            "from_date": self.from_date.isoformat() if self.from_date else None,
-            "to_date": self.to_date.isoformat() if self.to_date else None,
-            "as_of": self.as_of.isoformat() if self.as_of else None,
-            "documents": self.documents,
-            "lines": self.lines,
-            "drifted_document_count": self.drifted_document_count,
+            **asdict(self),
+            **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
             "drifted_documents": [f"{kind} {key}" for kind, key in self.drifted_documents],
-            "drifted_row_count": self.drifted_row_count,
             "drifted_rows": [str(row) for row in self.drifted_rows],
-            "repaired": self.repaired,
             "seconds": round(self.seconds, 3),
         }

@@ -1,132 +1,97 @@
-"""Compare a rollup's rows with its SQL over a relation, and set them right."""
+"""Compare a rollup's rows with its SQL over the facts or the staged source, repair those that differ, rebuild them all."""
 
-from typing import Any, LiteralString
+from collections.abc import Callable
+from datetime import date
+from typing import Any
 
 from psycopg import sql
 
+from dbconnect.error_mapping import mapped_errors
 from dbsql import query
-from pipelines.refresh.connections import Connection
+from pipelines.refresh.connections import Connection, Connections
+from pipelines.refresh.options import RefreshOptions
 from pipelines.refresh.rollups import Rollup
-from pipelines.verification.date_ranges import DateRange
-from pipelines.verification.report import NAMED_AT_MOST, DriftedRow
-
-
-def facts_relation(rollup: Rollup) -> sql.Composed:
-    """The facts of a range of dates, in the shape that a rollup sums."""
-    return sql.SQL("(SELECT * FROM {facts} WHERE business_date BETWEEN %(from_date)s AND %(to_date)s) AS facts").format(
-        facts=sql.Identifier("salespulse", f"fact_{rollup.relation}")
-    )
-
-
-def staged_relation(rollup: Rollup) -> sql.Identifier:
-    """The source as it was staged for verification, in the same shape."""
-    return sql.Identifier("pg_temp", f"verify_{rollup.relation}")
+from pipelines.refresh.runner import take_lock
+from pipelines.verification.date_ranges import DateRange, month_of, months_with_rows
+from pipelines.verification.report import NAME_LIMIT, DriftedRow
 
 
 def find_drifted_rows(
-    warehouse: Connection, rollup: Rollup, relation: sql.Composable, window: DateRange
+    warehouse: Connection, rollup: Rollup, select: sql.Composed, window: DateRange
 ) -> tuple[int, list[DriftedRow]]:
-    """Compare the rollup's rows of a window with its SQL over a relation; give the count and the first of them."""
-    rows = warehouse.execute(
-        sql.SQL(
-            "SELECT {grain}, e.{probe} IS NOT NULL AS is_expected, f.{probe} IS NOT NULL AS is_found, "
-            "{expected}, {found}, count(*) OVER () AS drifted "
-            "FROM ({select}) AS e FULL JOIN ("
-            "SELECT {columns} FROM {table} WHERE {date} BETWEEN %(from_date)s AND %(to_date)s) AS f "
-            "USING ({grain}) WHERE ({e_measures}) IS DISTINCT FROM ({f_measures}) ORDER BY {grain} LIMIT %(most)s"
-        ).format(
-            grain=names("{}", rollup.grain),
-            probe=sql.Identifier(rollup.measures[0]),
-            expected=_aliased("e", "expected", rollup.measures),
-            found=_aliased("f", "found", rollup.measures),
-            select=rollup.over(relation),
-            columns=names("{}", rollup.grain + rollup.measures),
-            table=rollup.table,
-            date=sql.Identifier(rollup.date_column),
-            e_measures=names("e.{}", rollup.measures),
-            f_measures=names("f.{}", rollup.measures),
-        ),
-        {**window.parameters(monthly=rollup.is_monthly), "most": NAMED_AT_MOST},
-    ).fetchall()
-    return (rows[0]["drifted"] if rows else 0), [_drifted(warehouse, rollup, row) for row in rows[:NAMED_AT_MOST]]
+    """Compare the rollup's rows of a window with its SELECT; return how many differ, and the first of them.
 
-
-def recompute(warehouse: Connection, rollup: Rollup, window: DateRange) -> int:
-    """Set a rollup's rows of a window to what its SQL gives over the facts; give the rows that were wrong.
-
-    Only rows that differ are written, so readers never see the table empty, and an exact table is not touched. The tenants of
-    those rows get a new version: no document of theirs changed, but a figure did.
+    Args:
+        warehouse: holds the rollup.
+        rollup: which one.
+        select: `Rollup.over_facts` or `Rollup.over_staged_source`.
+        window: which days; for a monthly rollup their whole month.
     """
-    parameters = window.parameters(monthly=rollup.is_monthly)
-    wrong = warehouse.execute(
-        sql.SQL(
-            "CREATE TEMP TABLE wrong_row ON COMMIT DROP AS "
-            "SELECT {grain}, {e_measures}, e.{probe} IS NOT NULL AS is_expected FROM ({select}) AS e FULL JOIN ("
-            "SELECT {columns} FROM {table} WHERE {date} BETWEEN %(from_date)s AND %(to_date)s) AS r "
-            "USING ({grain}) WHERE ({e_measures}) IS DISTINCT FROM ({r_measures})"
-        ).format(
-            grain=names("{}", rollup.grain),
-            e_measures=names("e.{}", rollup.measures),
-            r_measures=names("r.{}", rollup.measures),
-            probe=sql.Identifier(rollup.measures[0]),
-            select=rollup.over(facts_relation(rollup)),
-            columns=names("{}", rollup.grain + rollup.measures),
-            table=rollup.table,
-            date=sql.Identifier(rollup.date_column),
-        ),
-        parameters,
+    rows = warehouse.execute(
+        rollup.statement("list_drifted_rows", select),
+        {**window.parameters(monthly=rollup.is_monthly), "row_limit": NAME_LIMIT},
+    ).fetchall()
+    return (rows[0]["drifted"] if rows else 0), [_drifted_row(warehouse, rollup, row) for row in rows]
+
+
+def repair_rows(warehouse: Connection, rollup: Rollup, window: DateRange) -> int:
+    """Set a rollup's rows of a window to what its SQL gives over the facts; return how many differed.
+
+    Only rows that differ are written, so readers never see the table empty, and an exact table is not touched. Their
+    tenants get a new version: none of their documents changed, but a figure did.
+    """
+    drifted = warehouse.execute(
+        rollup.statement("create_drifted_rows", rollup.over_facts()), window.parameters(monthly=rollup.is_monthly)
     ).rowcount
-    if wrong:
-        _set_right(warehouse, rollup)
-    warehouse.execute(sql.SQL("DROP TABLE pg_temp.wrong_row"))
-    return wrong
+    if drifted:
+        warehouse.execute(rollup.statement("repair_drifted_rows"))
+        tenants = warehouse.execute(query("rollups.list_drifted_tenants")).fetchall()
+        tenant_keys = [row["tenant_key"] for row in tenants]
+        warehouse.execute(query("verify.mark_tenants_changed"), {"tenant_keys": tenant_keys})
+    warehouse.execute(query("rollups.drop_drifted_rows"))
+    return drifted
 
 
-def _set_right(warehouse: Connection, rollup: Rollup) -> None:
-    columns = rollup.grain + rollup.measures
-    warehouse.execute(
-        sql.SQL(
-            "MERGE INTO {table} AS r USING pg_temp.wrong_row AS w ON {matches} "
-            "WHEN MATCHED AND w.is_expected THEN UPDATE SET {values} "
-            "WHEN MATCHED THEN DELETE "
-            "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({w_columns})"
-        ).format(
-            table=rollup.table,
-            matches=names("r.{0} = w.{0}", rollup.grain, " AND "),
-            values=names("{0} = w.{0}", rollup.measures),
-            columns=names("{}", columns),
-            w_columns=names("w.{}", columns),
-        )
-    )
-    found = warehouse.execute(sql.SQL("SELECT DISTINCT tenant_key FROM pg_temp.wrong_row")).fetchall()
-    warehouse.execute(query("verify.mark_tenants_changed"), {"tenant_keys": [row["tenant_key"] for row in found]})
+def rebuild_rollup(
+    connections: Connections,
+    options: RefreshOptions,
+    rollup: Rollup,
+    *,
+    progress: Callable[[date, date], None] | None = None,
+) -> int:
+    """Set every row of a rollup to what its SQL gives over the facts; return the rows written.
+
+    A month is one transaction, so live refreshes take their turn in between and readers never see a gap. A row outside
+    the facts' dates is removed too.
+
+    Args:
+        connections: only the warehouse is used.
+        options: lock and statement limits.
+        rollup: which one.
+        progress: called after each month with its first day and the last month's.
+
+    Raises:
+        LockTimeoutError: a refresh did not let go of the lock in time.
+    """
+    written = 0
+    with mapped_errors(f"rebuilding {rollup.name}"):
+        pieces = [month_of(month) for month in sorted(months_with_rows(connections, (rollup,)))]
+        for window in pieces:
+            with connections.warehouse.transaction():
+                take_lock(connections, options)
+                written += repair_rows(connections.warehouse, rollup, window)
+            if progress is not None:
+                progress(window.month, pieces[-1].month)
+    return written
 
 
-def names(template: LiteralString, columns: tuple[str, ...], separator: LiteralString = ", ") -> sql.Composed:
-    """Put each column's identifier into a template, and join."""
-    return sql.SQL(separator).join(sql.SQL(template).format(sql.Identifier(column)) for column in columns)
-
-
-def _aliased(side: str, prefix: str, measures: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(", ").join(
-        sql.SQL("{}.{} AS {}").format(
-            sql.Identifier(side), sql.Identifier(measure), sql.Identifier(f"{prefix}_{measure}")
-        )
-        for measure in measures
-    )
-
-
-def _drifted(warehouse: Connection, rollup: Rollup, row: dict[str, Any]) -> DriftedRow:
+def _drifted_row(warehouse: Connection, rollup: Rollup, row: dict[str, Any]) -> DriftedRow:
     grain = {name: row[name] for name in rollup.grain}
-    for key, statement, natural in (
-        ("tenant_key", "verify.tenant_names", "tenant_id"),
-        ("store_key", "verify.store_names", "store_id"),
-    ):
-        found = warehouse.execute(query(statement), {f"{key}s": [row[key]]}).fetchone()
-        grain[natural] = found[natural] if found is not None else None
+    parameters = {"tenant_key": row["tenant_key"], "store_key": row["store_key"]}
+    grain |= warehouse.execute(query("verify.natural_keys"), parameters).fetchone() or {}
     return DriftedRow(
         rollup=rollup.name,
         grain=grain,
         expected={name: row[f"expected_{name}"] for name in rollup.measures} if row["is_expected"] else None,
-        found={name: row[f"found_{name}"] for name in rollup.measures} if row["is_found"] else None,
+        actual={name: row[f"actual_{name}"] for name in rollup.measures} if row["is_present"] else None,
     )

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
-from psycopg import sql
-
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
 from pipelines.refresh.apply import apply_documents, clear_batch_tables, stage_documents
@@ -19,13 +17,13 @@ from pipelines.refresh.runner import apply_snapshot, no_hook, refresh, take_lock
 from pipelines.refresh.snapshot import open_snapshot
 from pipelines.refresh.state import read_state
 from pipelines.verification.date_ranges import DateRange, month_of, months_with_rows, source_months, split_by_month
-from pipelines.verification.fingerprint import is_exact
-from pipelines.verification.report import NAMED_AT_MOST, VerificationReport
-from pipelines.verification.rollup_drift import facts_relation, find_drifted_rows, recompute, staged_relation
+from pipelines.verification.fingerprint import compare_fingerprints
+from pipelines.verification.report import NAME_LIMIT, VerificationReport
+from pipelines.verification.rollup_drift import find_drifted_rows, repair_rows
 
 # Documents staged at a time: bounds the memory here (their keys) and there (temporary tables).
 _CHUNK_DOCUMENTS = 20_000
-_SHORT = timedelta(days=1_000)
+_SHORT_RANGE = timedelta(days=1_000)
 
 
 def verify(
@@ -38,7 +36,7 @@ def verify(
     progress: Callable[[DateRange, int, int], None] | None = None,
     at: Callable[[str], None] = no_hook,
 ) -> VerificationReport:
-    """Compare facts and rollups with the source, and set right what differs when asked to.
+    """Compare facts and rollups with the source, and repair what differs if `repair` is set.
 
     One replica snapshot and one warehouse transaction under the refresh's lock: what is pending in that snapshot is
     applied first, so a difference is drift and never mere lateness. A month whose fingerprints agree is done with (see
@@ -50,7 +48,7 @@ def verify(
         options: see `RefreshOptions`.
         from_date: first business date; None: the first there is.
         to_date: last business date, inclusive; None: the last there is.
-        repair: apply the differing documents anew and recompute the rollups' rows from the facts.
+        repair: apply the differing documents again and recompute the rollups' rows from the facts.
         progress: called after each month with its window, its number from 1, and how many there are.
         at: called with each step's name as it ends.
 
@@ -69,8 +67,8 @@ def verify(
             pending, snapshot = RefreshResult(), opened
             while not pending.is_drained:
                 state = apply_snapshot(connections, options, snapshot, state, pending, phases)
-                # A break in the history is dealt with by the first batch.
-                snapshot = opened.continued()
+                # The first batch handles a break in the history.
+                snapshot = opened.without_breaks()
             report.as_of = opened.as_of
             pieces = _pieces(connections, from_date, to_date)
             if pieces:
@@ -88,10 +86,9 @@ def _compare(
     phases: Phases,
     progress: Callable[[DateRange, int, int], None] | None,
 ) -> None:
-    for name in ("create_documents", "create_lines", "create_payments"):
-        connections.warehouse.execute(query(f"verify.{name}"))
+    connections.warehouse.execute(query("verify.create_staged_source"))
     for number, window in enumerate(pieces, start=1):
-        compared = is_exact(connections, options, window, phases)
+        compared = compare_fingerprints(connections, options, window, phases)
         if compared is None:
             _compare_rows(connections, options, report, window, phases)
         else:
@@ -104,7 +101,7 @@ def _compare(
 def _compare_rows(
     connections: Connections, options: RefreshOptions, report: VerificationReport, window: DateRange, phases: Phases
 ) -> None:
-    """Compare a window row by row, name what differs, and set it right when asked to."""
+    """Compare a window row by row, report what differs, and repair it where the report is to."""
     _stage_window(connections, options, window, phases)
     drifted = _drifted_documents(connections, report, window)
     phases("compare facts")
@@ -117,22 +114,21 @@ def _compare_rows(
 def _stage_window(connections: Connections, options: RefreshOptions, window: DateRange, phases: Phases) -> None:
     """Stage what the snapshot says of a window into the verify tables."""
     warehouse = connections.warehouse
-    warehouse.execute(query("verify.empty"))
+    warehouse.execute(query("verify.clear_staged_source"))
     for documents in _document_chunks(connections, options, window):
         stage_documents(connections, options.mapping, documents, at=phases)
-        for name in ("keep_documents", "keep_lines", "keep_payments"):
+        for name in ("stage_documents", "stage_lines", "stage_payments"):
             warehouse.execute(query(f"verify.{name}"), window.parameters())
     clear_batch_tables(connections)
-    for name in ("analyze_documents", "analyze_lines", "analyze_payments"):
-        warehouse.execute(query(f"verify.{name}"))
+    warehouse.execute(query("verify.analyze_staged_source"))
     phases("stage window")
 
 
 def _document_chunks(connections: Connections, options: RefreshOptions, window: DateRange) -> Iterator[list[Document]]:
     """Read the keys of a window's documents from the snapshot, some at a time.
 
-    The keys are read whole before the first chunk is given out, since the connection streams one statement at a time: some
-    100 bytes a document of one month.
+    All keys are read before the first chunk is yielded, since the connection streams one statement at a time: some 100
+    bytes a document of one month.
     """
     documents: list[Document] = []
     parameters = {**moments(window.from_date, window.to_date), "is_whole": False}
@@ -144,34 +140,37 @@ def _document_chunks(connections: Connections, options: RefreshOptions, window: 
 
 
 def _drifted_documents(connections: Connections, report: VerificationReport, window: DateRange) -> list[int]:
-    """Find the keys of documents whose facts differ, and put their names into the report."""
+    """Return the keys of documents whose facts differ, and put their natural keys into the report."""
     warehouse = connections.warehouse
     keys: set[int] = set()
-    for name in ("drifted_documents", "drifted_lines", "drifted_payments"):
-        keys |= {row["document_key"] for row in warehouse.execute(query(f"verify.{name}"), window.parameters())}
+    for name in ("documents", "lines", "payments"):
+        keys |= {
+            row["document_key"] for row in warehouse.execute(query(f"verify.list_drifted_{name}"), window.parameters())
+        }
     counted = warehouse.execute(query("verify.count_staged")).fetchone()
     if counted is not None:
         report.documents += counted["documents"]
         report.lines += counted["lines"]
     if keys:
-        named = warehouse.execute(query("verify.name_documents"), {"document_keys": sorted(keys)}).fetchall()
+        named = warehouse.execute(query("verify.list_natural_keys"), {"document_keys": sorted(keys)}).fetchall()
         names = {(row["document_kind"] or "stray", row["document_id"] or str(row["document_key"])) for row in named}
         report.drifted_document_count += len(names)
-        report.drifted_documents.extend(sorted(names)[: NAMED_AT_MOST - len(report.drifted_documents)])
+        report.drifted_documents.extend(sorted(names)[: NAME_LIMIT - len(report.drifted_documents)])
     return sorted(keys)
 
 
 def _drifted_rows(connections: Connections, report: VerificationReport, window: DateRange) -> int:
-    found = 0
+    """Count the rollup rows that differ, and put the first of them into the report."""
+    drifted = 0
     for rollup in all_rollups():
-        relation: sql.Composable = staged_relation(rollup)
-        if rollup.is_monthly and not window.is_whole_month:
-            relation = facts_relation(rollup)
-        count, rows = find_drifted_rows(connections.warehouse, rollup, relation, window)
-        found += count
-        report.drifted_rows.extend(rows[: NAMED_AT_MOST - len(report.drifted_rows)])
-    report.drifted_row_count += found
-    return found
+        # The staged source holds the window's days alone.
+        is_partial = rollup.is_monthly and not window.is_whole_month
+        select = rollup.over_facts() if is_partial else rollup.over_staged_source()
+        count, rows = find_drifted_rows(connections.warehouse, rollup, select, window)
+        drifted += count
+        report.drifted_rows.extend(rows[: NAME_LIMIT - len(report.drifted_rows)])
+    report.drifted_row_count += drifted
+    return drifted
 
 
 def _repair(
@@ -184,9 +183,9 @@ def _repair(
     warehouse = connections.warehouse
     months = {window}
     if drifted:
-        named = warehouse.execute(query("verify.name_documents"), {"document_keys": drifted}).fetchall()
+        named = warehouse.execute(query("verify.list_natural_keys"), {"document_keys": drifted}).fetchall()
         documents = [(row["document_kind"], row["document_id"]) for row in named if row["document_id"] is not None]
-        old_dates = warehouse.execute(query("verify.dates_of"), {"document_keys": drifted}).fetchall()
+        old_dates = warehouse.execute(query("verify.list_fact_dates"), {"document_keys": drifted}).fetchall()
         for start in range(0, len(documents), _CHUNK_DOCUMENTS):
             apply_documents(connections, options.mapping, documents[start : start + _CHUNK_DOCUMENTS], at=phases)
         for name in ("remove_stray_lines", "remove_stray_payments"):
@@ -195,16 +194,16 @@ def _repair(
         months |= {DateRange(row["business_date"], row["business_date"]) for row in old_dates}
     for piece in sorted(months, key=lambda item: item.from_date):
         for rollup in all_rollups():
-            recompute(warehouse, rollup, piece)
+            repair_rows(warehouse, rollup, piece)
     phases("repair")
 
 
 def _pieces(connections: Connections, from_date: date | None, to_date: date | None) -> list[DateRange]:
-    """What to compare, a month or less at a time: the months of the range that source, facts or rollups have anything of.
+    """Return the windows to compare: the months, or parts of them, that source, facts or rollups have rows of.
 
-    For a range of a few years that look costs more than comparing months without sales.
+    In a range of a few years, looking for those months costs more than comparing months without sales.
     """
-    if from_date is not None and to_date is not None and to_date - from_date <= _SHORT:
+    if from_date is not None and to_date is not None and to_date - from_date <= _SHORT_RANGE:
         return list(split_by_month(from_date, to_date))
     months = months_with_rows(connections, all_rollups()) | source_months(connections)
     if not months:

@@ -16,7 +16,7 @@ from pipelines.refresh import (
 )
 from pipelines.refresh import refresh as run_refresh
 from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
-from pipelines.verification import rebuild as run_rebuild
+from pipelines.verification import rebuild_rollup
 from salespulse.cli.output import Bar, progress_bar
 from salespulse.cli.root import print_json
 
@@ -104,7 +104,7 @@ def rebuild(rollup: str, as_json: bool) -> None:
                 left = (last.year - month.year) * 12 + last.month - month.month
                 bar(months, months + left, f"rebuilding {name}")
 
-            written[item.name] = run_rebuild(connections, options, item, progress=moved)
+            written[item.name] = rebuild_rollup(connections, options, item, progress=moved)
     if as_json:
         print_json({"rows_written": written})
         return

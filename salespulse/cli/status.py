@@ -59,7 +59,7 @@ def status_document(settings: Settings) -> dict[str, Any]:
             connect_route(settings.url("warehouse_url"), "warehouse") as warehouse,
             mapped_errors("reading the warehouse"),
         ):
-            document["last refreshes"] = warehouse.execute(query("state.last_refreshes"), {"most": 5}).fetchall()
+            document["last refreshes"] = warehouse.execute(query("state.last_refreshes"), {"row_limit": 5}).fetchall()
             document["quarantine"] = warehouse.execute(query("observe.list_quarantined")).fetchall()
     except SalespulseError as error:
         document.setdefault("problem", str(error))

@@ -1,11 +1,11 @@
-"""Rollup files and their tables fit together; a file that is not as it must be is refused with the reason."""
+"""Rollup files and their tables fit together; a malformed file is refused with the reason."""
 
 import pytest
 
 from dbsql import sql_root
 from pipelines.refresh import Connections, RefreshResult, Rollup, RollupError, all_rollups, rollup_named
 from pipelines.refresh.rollups import parse_rollup
-from pipelines.verification import rebuild
+from pipelines.verification import rebuild_rollup
 from tests.expected_rollups import COLUMNS
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, return_half, seed, sell
@@ -48,7 +48,7 @@ def test_the_table_has_the_files_grain_and_measures(installation: Installation, 
         ("-- relation: document\n-- grain: a\n-- counts: n\nSELECT\n    sum(m) AS m\n", "each name under `-- counts:`"),
     ],
 )
-def test_a_file_that_is_not_as_it_must_be(text: str, message: str) -> None:
+def test_a_malformed_file(text: str, message: str) -> None:
     with pytest.raises(RollupError, match=message):
         parse_rollup("broken", text)
 
@@ -59,7 +59,7 @@ def test_a_rollup_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
-def test_rebuilding_sets_every_row_right(
+def test_rebuilding_repairs_every_row(
     installation: Installation, connections: Connections, refreshed, rollup: Rollup
 ) -> None:
     world, session, admin = World(), Session(installation), installation.admin()
@@ -78,6 +78,6 @@ def test_rebuilding_sets_every_row_right(
     values = columns.replace(date_column, "'2025-01-01'::date")
     admin.execute(f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} LIMIT 1".encode())
     assert set(installation.rollup_errors()) == {rollup.name}
-    assert rebuild(connections, installation.options(), rollup) == 3
+    assert rebuild_rollup(connections, installation.options(), rollup) == 3
     assert installation.rollup_errors() == {}
-    assert rebuild(connections, installation.options(), rollup) == 0
+    assert rebuild_rollup(connections, installation.options(), rollup) == 0

@@ -19,6 +19,7 @@ SECTIONS = {match["name"]: match for match in _SECTION.finditer(TEXT)}
 COLUMNS = {
     name: {row["name"]: row["type"] for row in _ROW.finditer(section["body"])} for name, section in SECTIONS.items()
 }
+ROLLUPS = {f"salespulse.{rollup.name}" for rollup in all_rollups()}
 VIEWS = {f"salespulse_source.{view}" for view in CONTRACT}
 
 _CATALOGUE = """
@@ -43,6 +44,22 @@ def test_tables_columns_and_types_are_the_databases(installation: Installation) 
             assert list(columns) == list(COLUMNS[table]), table
         else:
             assert list(columns.items()) == list(COLUMNS[table].items()), table
+
+
+def test_meanings_are_the_databases_comments(installation: Installation) -> None:
+    """The dimensions, facts and rollups: Dagster shows the comments as the columns' descriptions."""
+    commented = installation.admin().execute(
+        "SELECT attrelid::regclass::text, attname, col_description(attrelid, attnum) FROM pg_attribute "
+        "WHERE col_description(attrelid, attnum) IS NOT NULL AND attrelid::regclass::text LIKE 'salespulse.%'"
+    )
+    comments = {(table, column): text for table, column, text in commented.fetchall()}
+    meanings = {
+        (name, row["name"]): row["meaning"].replace("`", "")
+        for name, section in SECTIONS.items()
+        if name.startswith(("salespulse.dim_", "salespulse.fact_")) or name in ROLLUPS
+        for row in _ROW.finditer(section["body"])
+    }
+    assert comments == meanings
 
 
 @pytest.mark.parametrize("view", CONTRACT)

@@ -73,7 +73,7 @@ def test_the_schedule_requests_the_same_way(server: redis_servers.Server, instan
     context = dg.build_schedule_context(instance=instance)
     result = refresh_schedule.evaluate_tick(context)
     assert not result.run_requests
-    assert "asked for as job" in (result.skip_message or "")
+    assert "submitted as job" in (result.skip_message or "")
     server.kill()
     assert len(refresh_schedule.evaluate_tick(context).run_requests or []) == 1
 

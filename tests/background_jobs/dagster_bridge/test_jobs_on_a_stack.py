@@ -126,7 +126,7 @@ def test_an_export_is_exact_and_the_tenants_own(stack: Stack, file_format: str) 
 def test_a_failed_steps_message_is_the_jobs(stack: Stack) -> None:
     job = stack.wait(stack.submit(steps=2, step_seconds=0, fail=True))
     assert (job.state, job.code) == (JobState.FAILED, FailureCode.STEP_FAILURE)
-    assert job.message == "failed at step 2 of 2, as was asked for"
+    assert job.message == "failed at step 2 of 2, as requested"
     assert job.attempt == 1
 
 

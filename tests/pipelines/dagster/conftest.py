@@ -35,11 +35,11 @@ def sales_template(postgres_pair: PostgresPair, retail_template: Template) -> Te
 @pytest.fixture(scope="session")
 def current_template(postgres_pair: PostgresPair, sales_template: Template) -> Template:
     """The same, with facts and rollups up to date."""
-    made = clone(postgres_pair, sales_template)
-    made.wait_for_replay()
-    refresh(made.connections(), made.options())
-    made.close()
-    return Template(made.database.name, made.mapping, made.passwords)
+    installation = clone(postgres_pair, sales_template)
+    installation.wait_for_replay()
+    refresh(installation.connections(), installation.options())
+    installation.close()
+    return Template(installation.database.name, installation.mapping, installation.passwords)
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def shop(
     postgres_pair: PostgresPair, sales_template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     """A clone with sales that were never refreshed, and the settings pointing at it."""
-    made = clone(postgres_pair, sales_template)
-    point_at(made, monkeypatch)
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, sales_template)
+    point_at(installation, monkeypatch)
+    yield installation
+    discard(installation)
 
 
 @pytest.fixture
@@ -58,27 +58,29 @@ def current_shop(
     postgres_pair: PostgresPair, current_template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     """A clone with sales and with facts up to date, and the settings pointing at it."""
-    made = clone(postgres_pair, current_template)
-    point_at(made, monkeypatch)
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, current_template)
+    point_at(installation, monkeypatch)
+    yield installation
+    discard(installation)
 
 
-def point_at(made: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def point_at(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put an installation's URLs into the settings, as production has them."""
     for name in [name for name in os.environ if name.startswith("SALESPULSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SALESPULSE_DATA_DIR", "/nonexistent")
-    monkeypatch.setenv("SALESPULSE_REPLICA_URL", made.url("salespulse_reader", server=made.pair.standby))
-    monkeypatch.setenv("SALESPULSE_PRIMARY_URL", made.url("salespulse_pipeline"))
+    monkeypatch.setenv(
+        "SALESPULSE_REPLICA_URL", installation.url("salespulse_reader", server=installation.pair.standby)
+    )
+    monkeypatch.setenv("SALESPULSE_PRIMARY_URL", installation.url("salespulse_pipeline"))
     monkeypatch.setenv("SALESPULSE_LOCK_WAIT_SECONDS", "5")
-    made.wait_for_replay()
+    installation.wait_for_replay()
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
+    with dg.DagsterInstance.ephemeral() as dagster_instance:
+        yield dagster_instance
 
 
 @pytest.fixture

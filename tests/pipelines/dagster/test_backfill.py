@@ -16,12 +16,12 @@ def test_a_month_is_read_again_and_drift_in_its_facts_goes(current_shop: Install
     admin = current_shop.admin()
     admin.execute("DELETE FROM salespulse.fact_document_line WHERE business_date BETWEEN '2026-03-01' AND '2026-03-31'")
     result = run("backfill_job", partition_key="2026-03-01")
-    told = metadata_of(result, "backfilled_month")
-    assert told["from_date"] == "2026-03-01"
-    assert told["to_date"] == "2026-03-31"
-    assert told["queued_documents"] > 0
-    assert told["changed_documents"] >= told["queued_documents"]
-    assert told["is_resumed"] is False
+    metadata = metadata_of(result, "backfilled_month")
+    assert metadata["from_date"] == "2026-03-01"
+    assert metadata["to_date"] == "2026-03-31"
+    assert metadata["queued_documents"] > 0
+    assert metadata["changed_documents"] >= metadata["queued_documents"]
+    assert metadata["is_resumed"] is False
     assert one(admin, "SELECT count(*) FROM salespulse.pending_document") == 0
     assert one(admin, "SELECT count(*) FROM salespulse.fact_document_line WHERE business_date >= '2026-03-01'") > 0
 
@@ -46,10 +46,10 @@ def test_what_an_earlier_run_left_is_resumed(current_shop: Installation, run: Ru
 
     with pytest.raises(StoppedError):
         refresh(connections, options, progress=stop)
-    told = metadata_of(run("backfill_job", partition_key="2026-03-01"), "backfilled_month")
-    assert told["is_resumed"] is True
-    assert told["queued_documents"] == queued - 20
-    assert told["changed_documents"] == queued - 20
+    metadata = metadata_of(run("backfill_job", partition_key="2026-03-01"), "backfilled_month")
+    assert metadata["is_resumed"] is True
+    assert metadata["queued_documents"] == queued - 20
+    assert metadata["changed_documents"] == queued - 20
     assert current_shop.rollup_errors() == {}
 
 

@@ -21,12 +21,12 @@ def verify(run: Run, **dates: str) -> dict[tuple[str, str], dg.AssetCheckEvaluat
 
 
 def test_all_pass_on_exact_tables(current_shop: Installation, run: Run) -> None:
-    found = verify(run) | evaluations(run("health_job"))
-    assert {name for name, each in found.items() if not each.passed} == {("freshness", "fact_document")} or all(
-        each.passed for each in found.values()
+    outcomes = verify(run) | evaluations(run("health_job"))
+    assert {name for name, each in outcomes.items() if not each.passed} == {("freshness", "fact_document")} or all(
+        each.passed for each in outcomes.values()
     )
-    assert found["verification", "fact_document"].metadata["documents"].value > 0
-    assert set(found) == {
+    assert outcomes["verification", "fact_document"].metadata["documents"].value > 0
+    assert set(outcomes) == {
         ("verification", "fact_document"),
         ("orphan_keys", "fact_document"),
         ("orphan_keys", "fact_document_line"),
@@ -48,11 +48,11 @@ def test_one_cent_in_one_row_is_found_and_repaired(current_shop: Installation, r
         "WHERE (store_key, business_date) = (SELECT store_key, business_date FROM salespulse.daily_store_sales "
         "WHERE business_date BETWEEN '2026-03-01' AND '2026-03-30' LIMIT 1)"
     )
-    found = verify(run)["verification", "fact_document"]
-    assert not found.passed
-    assert found.severity is dg.AssetCheckSeverity.ERROR
-    assert found.metadata["drifted_rows"].value == 1
-    assert "gross_amount" in str(found.metadata["drift"].value)
+    check = verify(run)["verification", "fact_document"]
+    assert not check.passed
+    assert check.severity is dg.AssetCheckSeverity.ERROR
+    assert check.metadata["drifted_rows"].value == 1
+    assert "gross_amount" in str(check.metadata["drift"].value)
     result = run("repair_job", run_config={"ops": {"repair_tables": {"config": MARCH}}})
     (observation,) = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
     assert observation.metadata["repaired_rows"].value == 1
@@ -65,10 +65,10 @@ def test_orphan_keys_are_found(current_shop: Installation, run: Run) -> None:
         "UPDATE salespulse.fact_document_line SET product_key = -1 WHERE document_key = "
         "(SELECT min(document_key) FROM salespulse.fact_document_line)"
     )
-    found = verify(run)
-    assert not found["orphan_keys", "fact_document_line"].passed
-    assert found["orphan_keys", "fact_document_line"].metadata["product_key"].value >= 1
-    assert found["orphan_keys", "fact_document"].passed
+    outcomes = verify(run)
+    assert not outcomes["orphan_keys", "fact_document_line"].passed
+    assert outcomes["orphan_keys", "fact_document_line"].metadata["product_key"].value >= 1
+    assert outcomes["orphan_keys", "fact_document"].passed
 
 
 def test_stale_facts_fail(shop: Installation, run: Run) -> None:
@@ -78,9 +78,9 @@ def test_stale_facts_fail(shop: Installation, run: Run) -> None:
     admin = shop.admin()
     for age, severity in (("13 minutes", dg.AssetCheckSeverity.WARN), ("16 minutes", dg.AssetCheckSeverity.ERROR)):
         admin.execute("UPDATE salespulse.refresh_state SET as_of = now() - %s::interval", [age])
-        found = evaluations(run("health_job"))["freshness", "fact_document"]
-        assert not found.passed
-        assert found.severity is severity
+        check = evaluations(run("health_job"))["freshness", "fact_document"]
+        assert not check.passed
+        assert check.severity is severity
 
 
 def test_quarantine_warns_with_reason_and_example(shop: Installation, run: Run) -> None:
@@ -89,11 +89,11 @@ def test_quarantine_warns_with_reason_and_example(shop: Installation, run: Run) 
         "UPDATE retail.stores SET timezone = 'Mars/Olympus' WHERE id = (SELECT min(id) FROM retail.stores)"
     )
     run("refresh_job")
-    found = evaluations(run("health_job"))["quarantine", "fact_document"]
-    assert not found.passed
-    assert found.severity is dg.AssetCheckSeverity.WARN
-    assert found.metadata["documents"].value > 0
-    reasons = str(found.metadata["reasons"].value)
+    check = evaluations(run("health_job"))["quarantine", "fact_document"]
+    assert not check.passed
+    assert check.severity is dg.AssetCheckSeverity.WARN
+    assert check.metadata["documents"].value > 0
+    reasons = str(check.metadata["reasons"].value)
     assert "| unknown time zone | " in reasons
     assert " in store '" in reasons
 

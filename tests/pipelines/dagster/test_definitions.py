@@ -51,7 +51,7 @@ def graph() -> dict[str, Any]:
 
 
 def test_graph_is_as_the_snapshot_says() -> None:
-    """After a wanted change: `python -m tests.pipelines.dagster.test_definitions` writes the snapshot anew."""
+    """After a wanted change: `python -m tests.pipelines.dagster.test_definitions` writes the snapshot again."""
     assert graph() == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
@@ -108,8 +108,8 @@ def test_there_is_a_rollup_asset_per_file() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_column_schema_is_the_catalogues(installation: Installation, name: str) -> None:
     connection = installation.admin()
-    found = connection.execute(
-        "SELECT attname, format_type(atttypid, NULL), attnotnull FROM pg_attribute "
+    catalogue = connection.execute(
+        "SELECT attname, format_type(atttypid, NULL), attnotnull, col_description(attrelid, attnum) FROM pg_attribute "
         "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
         [f"salespulse.{name}"],
     ).fetchall()
@@ -120,10 +120,11 @@ def test_column_schema_is_the_catalogues(installation: Installation, name: str) 
     ).fetchone()
     assert types is not None
     described = [
-        (column.name, type_name, not column.constraints.nullable)
+        (column.name, type_name, not column.constraints.nullable, column.description)
         for column, type_name in zip(columns, types[0], strict=True)
     ]
-    assert described == found
+    assert described == catalogue
+    assert all(column.description for column in columns)
 
 
 def test_every_job_has_an_end_and_one_process() -> None:

@@ -33,9 +33,9 @@ def test_only_what_may_pass_is_tried_again(error: Exception, may_retry: bool) ->
 
 
 def test_known_errors_come_without_their_stack_and_bugs_with_it() -> None:
-    with pytest.raises(dg.Failure) as known, as_dagster_failure("refreshing"):
+    with pytest.raises(dg.Failure) as failure, as_dagster_failure("refreshing"):
         raise RefreshError("a column is missing")
-    assert known.value.__suppress_context__
+    assert failure.value.__suppress_context__
     with pytest.raises(dg.Failure) as bug, as_dagster_failure("refreshing"):
         raise KeyError("surprise")
     assert isinstance(bug.value.__cause__, KeyError)

@@ -76,7 +76,7 @@ def test_old_runs_go_but_partitions_and_the_newest_stay(stored: dg.DagsterInstan
     month = execute(stored, "divided_job", "b")
     old, newer, newest = (execute(stored, "plain_job") for _ in range(3))
     assert prune_runs(stored, NOW - timedelta(days=1)) == 0
-    assert prune_runs(stored, LATER, most=1) == 1
+    assert prune_runs(stored, LATER, limit=1) == 1
     assert not stored.has_run(old)
     assert prune_runs(stored, LATER) == 1
     assert not stored.has_run(newer)

@@ -10,7 +10,7 @@ import pytest
 from background_jobs.dagster_bridge.run_tags import DRAINS_TAGS, is_draining
 from pipelines.definitions import defs
 from pipelines.refresh import Connections, RefreshOptions, read_state, refresh
-from pipelines.sensors import ASK_AGAIN_S, LOOK_EVERY_S, OBSERVE_EVERY_S, Cursor, refresh_sensor, tick
+from pipelines.sensors import OBSERVE_EVERY_S, POLL_S, RETRY_S, Cursor, refresh_sensor, tick
 from pipelines.source import uninstall_source
 from tests.pipelines.dagster.conftest import change_a_sale
 from tests.warehouse import Installation
@@ -83,7 +83,7 @@ def test_idle_tick_asks_for_nothing_and_moves_as_of(
     result = watch(current, clock, quiet(clock))
     assert result.run_requests == []
     assert result.skip_reason is not None
-    assert clock.waits == pytest.approx(20 / LOOK_EVERY_S, abs=1)
+    assert clock.waits == pytest.approx(20 / POLL_S, abs=1)
     after = read_state(current.warehouse)
     assert before is not None
     assert after is not None
@@ -103,7 +103,7 @@ def test_a_change_within_the_tick_is_seen_at_the_next_look(
     began_s = clock.now_s
     result = watch(current, clock, quiet(clock))
     assert len(result.run_requests) == 1
-    assert clock.now_s - began_s <= 3.0 + LOOK_EVERY_S
+    assert clock.now_s - began_s <= 3.0 + POLL_S
 
 
 def test_before_the_first_refresh_one_is_asked_for(shop: Installation, clock: Clock) -> None:
@@ -151,13 +151,13 @@ def test_the_same_changes_are_asked_for_again_later_and_later(
     first = watch(current, clock, quiet(clock))
     cursor = Cursor.parse(first.cursor)
     assert watch(current, clock, cursor, tick_s=1).run_requests == []
-    clock.now_s += ASK_AGAIN_S
+    clock.now_s += RETRY_S
     again = watch(current, clock, cursor)
     assert again.run_requests[0].run_key == f"{cursor.pending} attempt 2"
     cursor = Cursor.parse(again.cursor)
-    clock.now_s += ASK_AGAIN_S
+    clock.now_s += RETRY_S
     assert watch(current, clock, cursor, tick_s=1).run_requests == []
-    clock.now_s += ASK_AGAIN_S
+    clock.now_s += RETRY_S
     assert len(watch(current, clock, cursor).run_requests) == 1
 
 
@@ -193,11 +193,11 @@ def test_the_job_store_is_asked_and_the_tick_goes_on_looking(
     application = current_shop.application()
     change_a_sale(application)
     current_shop.wait_for_replay()
-    asked: list[float] = []
+    submit_times: list[float] = []
 
     def submit() -> str:
-        asked.append(clock.now_s)
-        return f"job {len(asked)}"
+        submit_times.append(clock.now_s)
+        return f"job {len(submit_times)}"
 
     def change() -> None:
         change_another_sale(application)
@@ -206,10 +206,10 @@ def test_the_job_store_is_asked_and_the_tick_goes_on_looking(
     clock.at(5.0, change)
     result = watch(current, clock, quiet(clock), submit=submit)
     assert result.run_requests == []
-    assert clock.waits == pytest.approx(20 / LOOK_EVERY_S, abs=1)
+    assert clock.waits == pytest.approx(20 / POLL_S, abs=1)
     # The first change, the second one, and what is still pending because nobody applied it.
-    assert len(asked) >= 2
-    assert asked[1] - asked[0] == pytest.approx(5.0, abs=LOOK_EVERY_S)
+    assert len(submit_times) >= 2
+    assert submit_times[1] - submit_times[0] == pytest.approx(5.0, abs=POLL_S)
     assert "job 1, job 2" in (result.skip_reason.skip_message or "")
     assert Cursor.parse(result.cursor).pending
 

@@ -1,6 +1,6 @@
 """What `dbsql/schema.sql` holds: the two schemas as `pg_dump` writes them after every migration, without what varies.
 
-`tools/dump-schema` writes the file anew; a test compares it with the migrations.
+`tools/dump-schema` writes the file; a test compares it with the migrations.
 """
 
 import re

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from dbsql import load_statements, sql_root
+from dbsql import load_statements, query, sql_root
+from pipelines.refresh import Rollup, all_rollups
+from pipelines.refresh.rollups import RELATIONS
 from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Plain, Template, clone, discard
 
-# Statements on the tables of Dagster's own storage are tested where those exist.
-ELSEWHERE = {"dagster_events", "retention"}
-FILES = sorted({path.stem for path in (sql_root() / "queries").glob("*.sql")} - ELSEWHERE)
+# Files and statements on the tables of Dagster's own storage are tested where those exist.
+ON_DAGSTER_TABLES = {"dagster_events", "retention.prune_events", "retention.prune_observations"}
+FILES = sorted({path.stem for path in (sql_root() / "queries").glob("*.sql")} - ON_DAGSTER_TABLES)
 _PARAMETER = re.compile(r"%\([a-z_]+\)s")
 _COPY_OUT = re.compile(r"COPY \((?P<select>.*)\) TO STDOUT\s*$", re.DOTALL)
 _COPY_IN = re.compile(r"COPY (?P<table>[a-z_.]+)\s*(\((?P<columns>[^)]*)\))? FROM STDIN", re.DOTALL)
@@ -22,9 +25,9 @@ _PLANNED = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE")
 
 @pytest.fixture(scope="module")
 def migrated(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Installation]:
-    made = clone(postgres_pair, retail_template)
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, retail_template)
+    yield installation
+    discard(installation)
 
 
 def _code(statement: str) -> str:
@@ -47,14 +50,16 @@ def test_statements_fit_the_migrated_schema(migrated: Installation, file: str) -
     with migrated.pair.primary.connect(migrated.database.name) as connection:
         connection.execute("BEGIN")
         # What a statement needs of temporary tables stands in the same file or in the batch that goes before it.
-        for made in dict.fromkeys(("apply", "dimensions", "state", file)):
-            for _, code in _statements(migrated, made):
+        for earlier in dict.fromkeys(("apply", "dimensions", "state", "verify", file)):
+            for _, code in _statements(migrated, earlier):
                 if code.startswith("CREATE TEMP TABLE"):
                     connection.execute("SAVEPOINT making")
                     try:
                         connection.execute(code.encode())
                     except psycopg.errors.DuplicateTable:
                         connection.execute("ROLLBACK TO making")
+        first = all_rollups()[0]
+        _plan(connection, _complete(connection, first, "create_drifted_rows", first.over_facts()))
         # What drops is tried last.
         for name, code in sorted(_statements(migrated, file), key=lambda item: item[1].startswith("DROP")):
             if code.startswith("CREATE TEMP TABLE"):
@@ -68,16 +73,58 @@ def test_statements_fit_the_migrated_schema(migrated: Installation, file: str) -
     assert problems == []
 
 
+@pytest.mark.parametrize("rollup", all_rollups(), ids=lambda rollup: rollup.name)
+def test_rollup_statements_fit_the_table(migrated: Installation, rollup: Rollup) -> None:
+    """Every statement of `rollups.sql` that is completed with a rollup's columns, over each relation that it runs over."""
+    with migrated.pair.primary.connect(migrated.database.name) as connection:
+        connection.execute("BEGIN")
+        connection.execute(query("apply.create_batch_tables"))
+        connection.execute(query("verify.create_staged_source"))
+        plans = [("merge_delta", rollup.over_difference())]
+        plans += [("list_drifted_rows", select) for select in (rollup.over_facts(), rollup.over_staged_source())]
+        plans += [("create_drifted_rows", rollup.over_facts()), ("repair_drifted_rows", None), ("list_months", None)]
+        for name, select in plans:
+            _plan(connection, _complete(connection, rollup, name, select))
+
+
+def _complete(connection: Plain, rollup: Rollup, name: str, select: sql.Composed | None) -> str:
+    return _PARAMETER.sub("NULL", _code(rollup.statement(name, select).as_string(connection)))
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_grain_columns_are_those_of_the_relation(migrated: Installation, relation: str) -> None:
+    """What else a relation has are measures, and what identifies a document."""
+    columns = RELATIONS[relation][1]
+    tables = {name: sql.Identifier("salespulse", f"fact_{name}") for name in ("document", "document_line")}
+    tables["document_payment"] = sql.Identifier("salespulse", "fact_document_payment")
+    with migrated.pair.primary.connect(migrated.database.name) as connection:
+        connection.execute("BEGIN")
+        connection.execute(query("apply.create_batch_tables"))
+        difference = connection.execute(query(f"rollups.delta_{relation}")).description or []
+        rows = sql.SQL(query(f"rollups.rows_{relation}")).format(**tables)
+        facts = connection.execute(rows, {"from_date": None, "to_date": None}).description or []
+    assert set(columns) <= {column.name for column in difference}
+    others = {column.name for column in facts} - {"document_key", "document_kind", "document_id", "occurred_at"}
+    assert {name for name in others if not name.endswith(("_count", "units", "_amount"))} == set(columns)
+
+
 def _statements(migrated: Installation, file: str) -> list[tuple[str, str]]:
     """Names and texts, with NULL for each parameter; without those that Python completes with identifiers."""
-    found = []
+    statements = []
     for name, statement in load_statements(file).items():
         code = _PARAMETER.sub("NULL", _code(statement)).replace("%%", "%")
         for entity, key_type in migrated.mapping.key_types.items():
             code = code.replace(f"{{{entity}}}", key_type)
-        if not re.search(r"\{[a-z]+\}", code):
-            found.append((name, code))
-    return found
+        for entity in ("store", "product", "customer") if "{stage}" in code else ():
+            parts = {
+                "dimension": f"salespulse.dim_{entity}",
+                "stage": f"pg_temp.stage_{entity}",
+                "member_id": f"{entity}_id",
+            }
+            statements.append((name, code.format(**parts)))
+        if f"{file}.{name}" not in ON_DAGSTER_TABLES and not re.search(r"\{[a-z_]+\}", code):
+            statements.append((name, code))
+    return statements
 
 
 def test_every_statement_is_described_and_used() -> None:

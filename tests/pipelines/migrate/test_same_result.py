@@ -22,19 +22,19 @@ SHOP = Path(__file__).parents[1] / "source" / "shop"
 @pytest.fixture
 def bare(postgres_pair: PostgresPair, role_passwords: dict[str, str]) -> Iterator[Callable[[], Installation]]:
     """Makes databases that hold the shop and nothing of Salespulse."""
-    made: list[Installation] = []
+    installations: list[Installation] = []
 
     def make() -> Installation:
         name = fresh_database(postgres_pair)
-        made.append(Installation(Database(postgres_pair, name), load_mapping(str(SHOP)), role_passwords))
+        installations.append(Installation(Database(postgres_pair, name), load_mapping(str(SHOP)), role_passwords))
         with postgres_pair.primary.connect(name) as connection:
             connection.execute((SHOP / "application.sql").read_bytes())
             grant_application(connection, "shop")
-        install_truth(made[-1])
-        return made[-1]
+        install_truth(installations[-1])
+        return installations[-1]
 
     yield make
-    for installation in made:
+    for installation in installations:
         installation.close()
         postgres_pair.drop_database(installation.database.name)
 
@@ -47,7 +47,7 @@ def _sell(installation: Installation, world: World, numbers: range) -> None:
             session.run(world, operation, number, number + 1, number + 2)
 
 
-def _migrate(installation: Installation, *, upto: int | None = None) -> None:
+def _migrate(installation: Installation, *, up_to: int | None = None) -> None:
     with installation.pair.primary.connect(installation.database.name) as connection:
         for migration_set in MIGRATION_SETS:
             migrate(connection, migration_set)

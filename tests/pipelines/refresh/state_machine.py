@@ -289,9 +289,10 @@ class SalesMachine(RuleBasedStateMachine):
         count = one(self.admins[0], f"SELECT count(*) FROM salespulse.{table}")
         if not count:
             return None
-        chosen = sql.SQL("(SELECT d.ctid FROM {table} AS d ORDER BY d::text LIMIT 1 OFFSET %s)").format(**names)
+        row_address = sql.SQL("(SELECT d.ctid FROM {table} AS d ORDER BY d::text LIMIT 1 OFFSET %s)").format(**names)
         change = "DELETE FROM {table}" if deletes else "UPDATE {table} SET {measure} = {measure} + 0.01"
-        found = self.admins[0].execute(
-            sql.SQL(change + " WHERE ctid = {chosen} RETURNING {day}").format(chosen=chosen, **names), [row % count]
+        cursor = self.admins[0].execute(
+            sql.SQL(change + " WHERE ctid = {row_address} RETURNING {day}").format(row_address=row_address, **names),
+            [row % count],
         )
-        return found.fetchall()[0][0]
+        return cursor.fetchall()[0][0]

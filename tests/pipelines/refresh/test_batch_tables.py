@@ -55,8 +55,8 @@ def test_rows_of_a_batch_that_failed(
             raise CrashError
 
     refreshed()
-    session, made = world
-    session.run(made, sell, 7, 8, 9)
+    session, shops = world
+    session.run(shops, sell, 7, 8, 9)
     installation.wait_for_replay()
     with pytest.raises(CrashError):
         refresh(connections, installation.options(), at=at)

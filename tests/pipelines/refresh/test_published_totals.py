@@ -10,8 +10,8 @@ from pipelines.refresh import RefreshResult, refresh
 from pipelines.verification import verify
 from sample_app import LoadCounts, load_online_retail
 from sample_app.online_retail import DATA_FILE
-from tests.servers.postgres import PostgresPair
 from tests.expected_rollups import differences, expected_rollup
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard
 from tests.warehouse_rows import rollup_rows
 

@@ -34,12 +34,12 @@ refresh(connections, RefreshOptions(load_mapping("retail")), at=at)
 
 @pytest.fixture
 def world(installation: Installation) -> World:
-    made, session = World(), Session(installation)
-    session.run(made, seed, 0, 0, 0)
+    world, session = World(), Session(installation)
+    session.run(world, seed, 0, 0, 0)
     for number in range(8):
-        session.run(made, sell, number, number + 1, number + 2)
-        session.run(made, return_half, number, number, number)
-    return made
+        session.run(world, sell, number, number + 1, number + 2)
+        session.run(world, return_half, number, number, number)
+    return world
 
 
 def test_two_refreshers_at_once(installation: Installation, world: World, refreshed: Refreshed) -> None:
@@ -70,16 +70,16 @@ def test_a_second_refresher_gives_up_when_the_first_does_not_let_go(
     installation: Installation, world: World, connections: Connections
 ) -> None:
     installation.wait_for_replay()
-    second, refused = installation.connections(), []
+    second, blocked_steps = installation.connections(), []
 
     def at(step: str) -> None:
         if step == "resolve":
             with pytest.raises(LockTimeoutError, match="holds the lock"):
                 refresh(second, installation.options(lock_wait_s=0.05))
-            refused.append(step)
+            blocked_steps.append(step)
 
     refresh(connections, installation.options(), at=at)
-    assert refused
+    assert blocked_steps
     assert installation.rollup_errors() == {}
 
 

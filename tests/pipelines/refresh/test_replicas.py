@@ -130,9 +130,9 @@ def test_a_promotion_that_lost_transactions(
     warehouse = psycopg.connect(elsewhere.primary_url, autocommit=True)
 
     def connections() -> Connections:
-        made = source.connections()
+        opened = source.connections()
         url = elsewhere.pair.primary.url(elsewhere.name, **login)
-        return Connections(made.replica, connect_route(url, "warehouse"), made.primary)
+        return Connections(opened.replica, connect_route(url, "warehouse"), opened.primary)
 
     if "hidden" in read:
         # As where the migrating role may not look at the receiver.
@@ -201,9 +201,9 @@ def other_cluster(
         passwords = set_up_roles(connection)
     template = make_retail_template(pair, retail_mapping, passwords)
     pair.wait_for_replay()
-    made = Installation(Database(pair, template.name), retail_mapping, passwords)
-    yield made
-    made.close()
+    installation = Installation(Database(pair, template.name), retail_mapping, passwords)
+    yield installation
+    installation.close()
     pair.stop()
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.servers.postgres import PostgresPair
 from tests.pipelines.refresh.state_machine import SalesMachine, WrongRowsError
+from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, discard
 
 _EXAMPLES = os.environ.get("SALESPULSE_MACHINE_EXAMPLES")

@@ -15,22 +15,22 @@ Refreshed = Callable[..., RefreshResult]
 @pytest.fixture
 def world(installation: Installation, refreshed: Refreshed) -> World:
     """Some tenants with a few sales, refreshed."""
-    made, session = World(), Session(installation)
-    session.run(made, seed, 0, 0, 0)
+    world, session = World(), Session(installation)
+    session.run(world, seed, 0, 0, 0)
     for number in range(6):
-        session.run(made, sell, number, number + 1, number + 2)
-        session.run(made, return_half, number, number, number)
+        session.run(world, sell, number, number + 1, number + 2)
+        session.run(world, return_half, number, number, number)
     refreshed()
     assert installation.rollup_errors() == {}
-    return made
+    return world
 
 
 def test_a_transaction_held_open_is_neither_missed_nor_does_it_repeat_the_others(
     installation: Installation, connections: Connections, refreshed: Refreshed, world: World
 ) -> None:
-    held, other = Session(installation), Session(installation)
-    held.begin()
-    held.run(world, sell, 1, 2, 3)
+    open_session, other = Session(installation), Session(installation)
+    open_session.begin()
+    open_session.run(world, sell, 1, 2, 3)
     documents = []
     for number in range(12):
         other.run(world, sell, number, 1, 2)
@@ -38,7 +38,7 @@ def test_a_transaction_held_open_is_neither_missed_nor_does_it_repeat_the_others
         assert installation.rollup_errors() == {}
     assert documents == [1] * 12, "each refresh looks at the one new sale, not at all since the open transaction began"
     assert refreshed().applied.documents == 0
-    held.commit()
+    open_session.commit()
     assert refreshed().applied.documents == 1
     assert installation.rollup_errors() == {}
     refreshed()

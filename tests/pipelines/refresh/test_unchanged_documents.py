@@ -23,7 +23,7 @@ CHANGES = {
 
 
 @pytest.fixture
-def sold(installation: Installation, refreshed: Refreshed) -> Installation:
+def shop(installation: Installation, refreshed: Refreshed) -> Installation:
     with installation.admin() as connection:
         generate(connection, tenants=2, sales=120, days=30, products=9, customers=12)
     refreshed()
@@ -46,27 +46,27 @@ def queue_everything(installation: Installation, connections: Connections) -> in
 
 
 def test_a_backfill_of_what_is_applied_already_writes_nothing(
-    sold: Installation, connections: Connections, refreshed: Refreshed
+    shop: Installation, connections: Connections, refreshed: Refreshed
 ) -> None:
     before, facts = (
-        versions(sold),
-        sold.admin().execute("SELECT ctid, f.* FROM salespulse.fact_document AS f").fetchall(),
+        versions(shop),
+        shop.admin().execute("SELECT ctid, f.* FROM salespulse.fact_document AS f").fetchall(),
     )
-    queued = queue_everything(sold, connections)
+    queued = queue_everything(shop, connections)
     assert queued > 100
     result = refreshed()
     assert result.applied.documents == queued
     assert sum(result.applied.rows_written.values()) == 0, result.applied.rows_written
-    assert versions(sold) == before
-    assert sold.admin().execute("SELECT ctid, f.* FROM salespulse.fact_document AS f").fetchall() == facts
-    assert sold.rollup_errors() == {}
+    assert versions(shop) == before
+    assert shop.admin().execute("SELECT ctid, f.* FROM salespulse.fact_document AS f").fetchall() == facts
+    assert shop.rollup_errors() == {}
 
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_the_one_that_differs_is_applied_among_all(
-    sold: Installation, connections: Connections, refreshed: Refreshed, what: str
+    shop: Installation, connections: Connections, refreshed: Refreshed, what: str
 ) -> None:
-    admin = sold.admin()
+    admin = shop.admin()
     sale = one(
         admin,
         "SELECT min(s.id) FROM retail.sales AS s JOIN retail.sale_items AS i ON i.sale_id = s.id "
@@ -76,11 +76,11 @@ def test_the_one_that_differs_is_applied_among_all(
         admin,
         f"SELECT t.tenant_key FROM salespulse.dim_tenant AS t JOIN retail.sales AS s ON s.tenant_id = t.tenant_id WHERE s.id = '{sale}'",
     )
-    before = versions(sold)
+    before = versions(shop)
     assert admin.execute(CHANGES[what].format(sale=f"'{sale}'").encode()).rowcount
-    queue_everything(sold, connections)
+    queue_everything(shop, connections)
     result = refreshed()
     assert result.applied.rows_written["fact_document"] == 1, result.applied.rows_written
-    assert sold.rollup_errors() == {}
-    after = versions(sold)
+    assert shop.rollup_errors() == {}
+    after = versions(shop)
     assert {key for key in before if after[key] > before[key]} == {tenant}

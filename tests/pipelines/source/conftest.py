@@ -15,10 +15,10 @@ from tests.warehouse import Installation, Template, clone, discard, install_trut
 @pytest.fixture
 def mapped(postgres_pair: PostgresPair, any_template: Template) -> Iterator[Installation]:
     """Either application, seeded, with some sales and returns, not refreshed yet."""
-    made = clone(postgres_pair, any_template)
-    install_truth(made)
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, any_template)
+    install_truth(installation)
+    yield installation
+    discard(installation)
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def session(mapped: Installation) -> Session:
 
 @pytest.fixture
 def world(mapped: Installation, session: Session) -> World:
-    made = World()
-    session.run(made, seed, 0, 0, 0)
+    world = World()
+    session.run(world, seed, 0, 0, 0)
     for number in range(6):
-        session.run(made, sell, number, number + 1, number + 1)
-        session.run(made, return_half, number, number, number)
-    return made
+        session.run(world, sell, number, number + 1, number + 1)
+        session.run(world, return_half, number, number, number)
+    return world
 
 
 @pytest.fixture

@@ -42,12 +42,12 @@ DRIFTS = {
 
 @pytest.fixture(scope="module")
 def filled(postgres_pair, retail_template: Template) -> Iterator[Installation]:
-    made = clone(postgres_pair, retail_template)
-    generate(made.admin(), tenants=3, stores=2, products=6, customers=5, sales=400, days=40)
-    made.wait_for_replay()
-    refresh(made.connections(), made.options())
-    yield made
-    discard(made)
+    installation = clone(postgres_pair, retail_template)
+    generate(installation.admin(), tenants=3, stores=2, products=6, customers=5, sales=400, days=40)
+    installation.wait_for_replay()
+    refresh(installation.connections(), installation.options())
+    yield installation
+    discard(installation)
 
 
 @pytest.fixture(scope="module")

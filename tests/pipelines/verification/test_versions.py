@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.refresh import Connections, RefreshResult
 from pipelines.refresh.rollups import all_rollups, rollup_named
-from pipelines.verification import rebuild, verify
+from pipelines.verification import rebuild_rollup, verify
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import World, seed, sell
 from tests.warehouse import Installation, one
@@ -21,7 +21,7 @@ def _repair(installation: Installation, connections: Connections) -> object:
 
 
 def _rebuild(installation: Installation, connections: Connections) -> object:
-    return [rebuild(connections, installation.options(), rollup) for rollup in all_rollups()]
+    return [rebuild_rollup(connections, installation.options(), rollup) for rollup in all_rollups()]
 
 
 @pytest.mark.parametrize("set_right", [_repair, _rebuild])
@@ -58,7 +58,7 @@ def test_only_the_tenant_whose_rows_were_wrong_gets_a_new_version(
 
 
 def test_a_rebuilt_rollup_of_no_rows_changes_nobody(installation: Installation, connections: Connections) -> None:
-    assert rebuild(connections, installation.options(), rollup_named("daily_store_sales")) == 0
+    assert rebuild_rollup(connections, installation.options(), rollup_named("daily_store_sales")) == 0
     assert _versions(installation) == {}
 
 
