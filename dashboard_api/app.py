@@ -1,4 +1,4 @@
-"""The app factory: wires settings to parts to routes."""
+"""The app factory: settings to parts, parts to routes and middleware."""
 
 import asyncio
 import contextlib
@@ -6,132 +6,135 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from dashboard_api import health, page, routes
+from dashboard_api import routes, static_files
 from dashboard_api.auth import Authenticator, TokenVerifier
-from dashboard_api.cache import AnswerCache
-from dashboard_api.collector import StateCollector
-from dashboard_api.credentials import Credentials, tenant_of, user_of
-from dashboard_api.jobs import hooks
+from dashboard_api.cache import ReportCache
+from dashboard_api.data_version import DataVersionMonitor
+from dashboard_api.jobs import inbound_hooks
 from dashboard_api.jobs import routes as job_routes
-from dashboard_api.jobs.face import make_job_face
-from dashboard_api.jobs.handlers import add_job_handlers
-from dashboard_api.jobs.job_route import JobRoute
-from dashboard_api.making import LocalMaker, RemoteMaker
-from dashboard_api.metrics import Metrics
-from dashboard_api.problems import add_handlers
-from dashboard_api.report_route import ReportRoute, Shortcut
-from dashboard_api.request_context import RequestContext
-from dashboard_api.security_headers import SecurityHeaders
+from dashboard_api.jobs.services import make_job_services
+from dashboard_api.metrics import ApiMetrics, StateCollector
+from dashboard_api.middleware.authentication import AuthenticationMiddleware, rate_limit_tenant, rate_limit_user
+from dashboard_api.middleware.fast_path import DirectRoute, FastPathMiddleware
+from dashboard_api.middleware.rate_limiting import EXEMPT_PATHS, POLICY, ApiRateLimiter
+from dashboard_api.middleware.request_context import RequestContextMiddleware
+from dashboard_api.middleware.security_headers import SecurityHeadersMiddleware
+from dashboard_api.problems import add_error_handlers
+from dashboard_api.report_process import (
+    LocalReportBuilder,
+    RemoteReportBuilder,
+    figures_cache_bytes,
+    max_concurrent_reads,
+    report_cache_bytes,
+)
 from dashboard_api.services import Services
-from dashboard_api.sizes import answers_bytes, readers, readings_bytes
-from dashboard_api.throttle import EXEMPT, POLICY, Throttle
-from dashboard_api.versions import VersionWatch
 from dbconnect import ReadRouter, Settings, Share, load_settings
 from ratelimit_service.http import RateLimitMiddleware
 
-# While a thousand ask, each round trip to the database lasts as long as answering all who are ready: few at a time would not keep up.
-# More than can be read at a time would only stand in the way of who asks.
-_RENEWERS = 8
+# With a thousand users each round trip to the database takes as long as responding to all who are ready: few renewals at a time would not
+# keep up. More than can be read at a time would only delay requests.
+_RENEWALS_MAX = 8
 _DESCRIPTION = """
 Pre-computed sales figures of one tenant, exact and seconds old.
 
-* **Who**: a bearer token of the application, or an API key. The tenant comes from it, never from a parameter.
-* **When**: every answer says `as_of`, the moment that it reflects, and carries an `ETag` that changes only with the figures.
+* **Who**: an access token of the application, or an API key. The tenant comes from it, never from a parameter.
+* **When**: every response has `as_of`, the moment that it reflects, and an `ETag` that changes only with the figures.
 * **Money** is a decimal string; business dates are local to each store.
 * **CSV**: `Accept: text/csv` or `?format=csv`.
-* Refusals are `application/problem+json`; 100 requests a minute per user or address unless told otherwise.
+* Errors are `application/problem+json`. By default 100 requests a minute per user or address.
 """
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Make the app. Servers are reached for when it starts up, not here.
+    """Return the app. It connects to servers when it starts, not here.
 
     Args:
-        settings: read from the environment unless given.
+        settings: by default read from the environment.
 
     Raises:
-        SettingsError: a setting can't be used.
-        NotConfiguredError: nothing says how tokens are verified.
+        SettingsError: a setting is invalid.
+        NotConfiguredError: no setting determines how tokens are verified.
     """
     settings = settings or load_settings()
-    metrics = Metrics()
+    metrics = ApiMetrics()
     share = Share.LESSER if settings.has_maker else Share.WHOLE
     router = ReadRouter(settings, share=share)
-    throttle = Throttle(settings)
-    cache = AnswerCache(answers_bytes(settings), metrics.cache_lookups)
-    local = LocalMaker(router, settings, readers=readers(settings, share), readings_bytes=readings_bytes(settings))
+    rate_limiter = ApiRateLimiter(settings)
+    cache = ReportCache(report_cache_bytes(settings), metrics.cache_lookups)
+    local = LocalReportBuilder(
+        router,
+        settings,
+        concurrent_reads=max_concurrent_reads(settings, share),
+        figures_bytes=figures_cache_bytes(settings),
+    )
     services = Services(
         settings=settings,
         router=router,
-        watch=VersionWatch(router, on_change=cache.tell, stale_after_s=settings.dashboard_max_staleness_seconds),
+        data_version=DataVersionMonitor(
+            router, on_change=cache.on_change, stale_after_s=settings.dashboard_max_staleness_seconds
+        ),
         cache=cache,
-        maker=RemoteMaker(settings, local) if settings.has_maker else local,
+        builder=RemoteReportBuilder(settings, local) if settings.has_maker else local,
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
-        throttle=throttle,
+        rate_limiter=rate_limiter,
         metrics=metrics,
-        jobs=make_job_face(settings, metrics.registry),
+        jobs=make_job_services(settings, metrics.registry),
     )
-    metrics.registry.register(throttle.limiter.metrics)
-    metrics.registry.register(StateCollector(services.reading))
+    metrics.registry.register(rate_limiter.limiter.metrics)
+    metrics.registry.register(StateCollector(services.snapshot))
     app = FastAPI(
         title="Salespulse dashboard",
         description=_DESCRIPTION,
         version="1",
         lifespan=_lifespan,
-        # Asked of the environment at every request otherwise; the metrics are `Metrics`' matter.
+        # Otherwise read from the environment at every request; `ApiMetrics` has the metrics.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         openapi_tags=[
             {"name": "dashboard", "description": "Figures of the credential's tenant."},
-            {"name": "jobs", "description": "Work in the background: asked for, followed, cancelled."},
+            {"name": "jobs", "description": "Background jobs: submit, follow, cancel."},
             {"name": "session", "description": "The credential itself."},
-            {"name": "operation", "description": "For operators; neither throttled nor behind a credential."},
+            {"name": "operation", "description": "For operators; neither rate limited nor authenticated."},
         ],
     )
     app.state.services = services
-    app.include_router(routes.router)
-    app.include_router(job_routes.router)
-    app.include_router(hooks.router)
-    app.include_router(health.router)
-    page.mount(app)
-    add_handlers(app)
-    add_job_handlers(app)
-    # The last added sees a request first.
-    app.add_middleware(Shortcut, routes=[route for route in _direct_routes() if "{" not in route.path])
+    for api_router in (routes.router, job_routes.router, inbound_hooks.router):
+        app.include_router(api_router)
+    static_files.mount(app)
+    add_error_handlers(app)
+    # The middleware added last sees a request first.
+    direct = [route for route in (*routes.dashboard.routes, *job_routes.jobs.routes) if isinstance(route, DirectRoute)]
+    app.add_middleware(FastPathMiddleware, routes=[route for route in direct if "{" not in route.path])
     app.add_middleware(
         RateLimitMiddleware,
-        limiter=throttle.limiter,
+        limiter=rate_limiter.limiter,
         policy=POLICY,
-        exempt=EXEMPT,
+        exempt=EXEMPT_PATHS,
         trusted=settings.trusted_proxies,
-        user=user_of,
-        tenant=tenant_of,
+        user=rate_limit_user,
+        tenant=rate_limit_tenant,
     )
-    app.add_middleware(Credentials, authenticator=services.authenticator)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(AuthenticationMiddleware, authenticator=services.authenticator)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(RequestContextMiddleware, metrics=metrics)
     return app
-
-
-def _direct_routes() -> list[ReportRoute | JobRoute]:
-    declared = (*routes.dashboard.routes, *job_routes.jobs.routes)
-    return [route for route in declared if isinstance(route, ReportRoute | JobRoute)]
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    services.throttle.start()
+    services.rate_limiter.start()
     await services.router.open()
     try:
-        await services.watch.look()
-        if services.watch.refusal is not None:
-            raise services.watch.refusal
-        await services.maker.open()
-        readable = readers(services.settings, Share.GREATER if services.settings.has_maker else Share.WHOLE)
-        renewing = (services.cache.renew() for _ in range(min(_RENEWERS, readable)))
-        tasks = [asyncio.create_task(work) for work in (services.watch.run(), *renewing)]
+        await services.data_version.poll()
+        if services.data_version.refusal is not None:
+            raise services.data_version.refusal
+        await services.builder.open()
+        share = Share.GREATER if services.settings.has_maker else Share.WHOLE
+        renewals = min(_RENEWALS_MAX, max_concurrent_reads(services.settings, share))
+        loops = (services.data_version.run(), *(services.cache.renew() for _ in range(renewals)))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             async with services.jobs.running():
                 yield
@@ -140,6 +143,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     finally:
-        await services.maker.close()
+        await services.builder.close()
         await services.router.close()
-        await services.throttle.close()
+        await services.rate_limiter.close()

@@ -1,4 +1,4 @@
-"""Finished answers by tenant, question and version: bounded in bytes, made once however many ask, renewed before somebody has to wait."""
+"""Rendered reports by tenant, query and data version: bounded in bytes, built once for concurrent requests, renewed in advance."""
 
 import asyncio
 import random
@@ -7,53 +7,53 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from prometheus_client import Counter
 
-from dashboard_api.answers import Answer
+from dashboard_api.rendered_report import RenderedReport
 
-# What no version tells, such as a row changed by hand, shows five minutes later at the latest: the figures that an answer is made of
-# are kept for up to a minute, it for up to four; for half of that at least, so that answers that a burst of questions made together do
-# not all have to be made anew together.
-KEEP_S = 240.0
-# How long an answer is still given after a change of its figures was noticed, or its time was up, while a new one is being made. That takes
-# milliseconds; seconds where the cores are full, when who waits for it makes them fuller.
+# What no data version shows, such as a row changed by hand, appears after five minutes at the latest: figures are cached for up to a
+# minute, the report made of them for up to four, and at least half of that, so that reports built in one burst don't all expire together.
+REPORT_KEEP_S = 240.0
+# How long an outdated report is still served while a new one is being built. Building takes milliseconds, but seconds where the cores
+# are busy, and then requests that wait for it make them busier.
 GRACE_S = 10.0
-# What nobody has asked for this long is not renewed.
-_ASKED_WITHIN_S = 60.0
-# (tenant_key, question): the tenant comes first, always, and is the verified caller's.
-Key = tuple[int, Hashable]
-# Makes an answer that is at least as new as the given version.
-Make = Callable[[datetime], Awaitable[Answer]]
+# A report that nobody has requested for this long is not renewed.
+_RENEW_IF_REQUESTED_WITHIN_S = 60.0
+# (tenant_key, query): the tenant always comes first, and is the verified caller's.
+CacheKey: TypeAlias = tuple[int, Hashable]
+# Builds a report that is at least as new as the given data version.
+Build: TypeAlias = Callable[[datetime], Awaitable[RenderedReport]]
 
 
 @dataclass(slots=True)
-class _Kept:
-    """An answer that is kept.
+class _Entry:
+    """A cached report.
 
     Attributes:
-        until: renew it after this.
-        asked_at: when somebody last asked for it.
-        make: how to make it anew.
-        outdated_at: when the first change that it does not show was noticed; None: none was.
+        expires_at: renew it after this.
+        requested_at: the last request for it.
+        build: builds it again.
+        outdated_at: when the first change that it does not show was noticed; None: no change was.
     """
 
-    answer: Answer
-    until: float
-    asked_at: float
-    make: Make
+    report: RenderedReport
+    expires_at: float
+    requested_at: float
+    build: Build
     outdated_at: float | None
 
 
-class AnswerCache:
-    """Answers of one process.
+class ReportCache:
+    """The rendered reports of one process.
 
     Args:
-        max_bytes: of all answers together; the least recently used go first. 0 keeps none, but joins equal questions.
-        lookups: counted by what became of each: `hit`, `renewing` (a moment old, while a new one is made), `joined` (someone else
-            was asking) or `miss`.
+        max_bytes: of all reports together; the least recently used are evicted. 0 stores none, but concurrent requests still share one build.
+        lookups: counts look-ups by outcome: `hit`, `renewing` (an outdated report, while a new one is built), `joined` (another request was
+            building it) or `miss`.
         clock: monotonic seconds.
-        dice: gives a number from 0 to 1.
+        random_fraction: returns a number from 0 to 1.
     """
 
     def __init__(
@@ -62,142 +62,143 @@ class AnswerCache:
         lookups: Counter,
         *,
         clock: Callable[[], float] = time.monotonic,
-        dice: Callable[[], float] = random.random,
+        random_fraction: Callable[[], float] = random.random,
     ) -> None:
         self._max_bytes = max_bytes
         self._lookups = {outcome: lookups.labels(outcome) for outcome in ("hit", "renewing", "joined", "miss")}
         self._clock = clock
-        self._dice = dice
-        self._answers: OrderedDict[Key, _Kept] = OrderedDict()
-        self._of_tenant: dict[int, set[Key]] = {}
+        self._random_fraction = random_fraction
+        self._entries: OrderedDict[CacheKey, _Entry] = OrderedDict()
+        self._keys_of_tenant: dict[int, set[CacheKey]] = {}
         self._bytes = 0
-        self._flights: dict[Key, asyncio.Task[Answer]] = {}
-        # The newest version of each tenant, and when it was noticed.
-        self._noticed: dict[int, tuple[datetime, float]] = {}
-        self._wanted: OrderedDict[Key, None] = OrderedDict()
-        self._is_wanted = asyncio.Event()
+        self._builds: dict[CacheKey, asyncio.Task[RenderedReport]] = {}
+        # The newest data version of each tenant, and when it was noticed.
+        self._versions: dict[int, tuple[datetime, float]] = {}
+        self._renewal_queue: OrderedDict[CacheKey, None] = OrderedDict()
+        self._has_renewals = asyncio.Event()
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the kept answers."""
+        """Approximate memory of the cached reports."""
         return self._bytes
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self._entries)
 
-    async def get(self, key: Key, version: datetime, make: Make) -> Answer:
-        """Give an answer from memory, or made now: at least as new as the version, or as the one that held `GRACE_S` ago.
+    async def get(self, key: CacheKey, version: datetime, build: Build) -> RenderedReport:
+        """Return a report, cached or built now: at least as new as the version, or as the version of `GRACE_S` ago.
 
         Args:
-            key: whose and what.
+            key: the tenant and the query.
             version: when the tenant's figures last changed, as far as this process knows.
-            make: reads and renders; what it raises goes to everyone who waited for it.
+            build: reads and renders; its exception is raised to every request that waits for it.
         """
-        kept = self._answers.get(key)
-        if kept is not None:
-            kept.asked_at, kept.make = self._clock(), make
-            self._answers.move_to_end(key)
-            lacks_since = self._lacks_since(kept, version)
-            if kept.asked_at < lacks_since:
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.requested_at, entry.build = self._clock(), build
+            self._entries.move_to_end(key)
+            outdated_since = self._outdated_since(entry, version)
+            if entry.requested_at < outdated_since:
                 self._lookups["hit"].inc()
-                return kept.answer
-            if kept.asked_at < lacks_since + GRACE_S:
+                return entry.report
+            if entry.requested_at < outdated_since + GRACE_S:
                 self._lookups["renewing"].inc()
-                self._want(key)
-                return kept.answer
-        flight = self._flights.get(key)
-        if flight is not None:
-            answer = await asyncio.shield(flight)
-            if answer.changed_at >= version:
+                self._enqueue_renewal(key)
+                return entry.report
+        task = self._builds.get(key)
+        if task is not None:
+            report = await asyncio.shield(task)
+            if report.changed_at >= version:
                 self._lookups["joined"].inc()
-                return answer
-            # It had begun before the change that we know of.
-            flight = self._flights.get(key)
+                return report
+            # It had begun before the change that is known here.
+            task = self._builds.get(key)
         self._lookups["miss"].inc()
-        if flight is None or flight.done():
-            flight = self._start(key, version, make)
-        # Shielded: whoever hangs up does not end it for the others.
-        return await asyncio.shield(flight)
+        if task is None or task.done():
+            task = self._start_build(key, version, build)
+        # Shielded: a client that disconnects does not cancel it for the others.
+        return await asyncio.shield(task)
 
-    def tell(self, changed: Mapping[int, datetime]) -> None:
-        """Say that tenants' figures have changed: those of their answers that were asked for lately are renewed.
+    def on_change(self, versions: Mapping[int, datetime]) -> None:
+        """Mark reports of changed tenants as outdated, and renew those that were requested lately.
 
         Args:
-            changed: tenant to version.
+            versions: new data version by tenant key.
         """
         now = self._clock()
-        for tenant_key, version in changed.items():
-            self._noticed[tenant_key] = (version, now)
-            for key in self._of_tenant.get(tenant_key, ()):
-                kept = self._answers[key]
-                if kept.outdated_at is None and kept.answer.changed_at < version:
-                    kept.outdated_at = now
-                if now - kept.asked_at < _ASKED_WITHIN_S:
-                    self._want(key)
+        for tenant_key, version in versions.items():
+            self._versions[tenant_key] = (version, now)
+            for key in self._keys_of_tenant.get(tenant_key, ()):
+                entry = self._entries[key]
+                if entry.outdated_at is None and entry.report.changed_at < version:
+                    entry.outdated_at = now
+                if now - entry.requested_at < _RENEW_IF_REQUESTED_WITHIN_S:
+                    self._enqueue_renewal(key)
 
     async def renew(self) -> None:
-        """Make anew what is outdated, one after the other, until cancelled; so that it takes turns with whoever asks.
-
-        Several may run at once.
-        """
+        """Rebuild outdated reports one after the other until cancelled. Several may run at once."""
         while True:
-            # Asked anew after each wait: all who wait are woken, and there may be one thing to do.
-            while not self._wanted:
-                self._is_wanted.clear()
-                await self._is_wanted.wait()
-            key, _ = self._wanted.popitem(last=False)
-            kept = self._answers.get(key)
-            if kept is None or (kept.outdated_at is None and self._clock() < kept.until):
+            # Checked after each wait: all waiters are woken, and there may be work for only one.
+            while not self._renewal_queue:
+                self._has_renewals.clear()
+                await self._has_renewals.wait()
+            key, _ = self._renewal_queue.popitem(last=False)
+            entry = self._entries.get(key)
+            if entry is None or (entry.outdated_at is None and self._clock() < entry.expires_at):
                 continue
-            version, _ = self._noticed.get(key[0], (kept.answer.changed_at, 0.0))
-            # What goes wrong is told to whoever asks next.
-            await asyncio.wait([self._flights.get(key) or self._start(key, version, kept.make)])
+            version, _ = self._versions.get(key[0], (entry.report.changed_at, 0.0))
+            # An exception is raised to whoever requests it next.
+            await asyncio.wait([self._builds.get(key) or self._start_build(key, version, entry.build)])
 
-    def _lacks_since(self, kept: _Kept, version: datetime) -> float:
-        """Since when the answer is not what it should be: a moment to come where it still is."""
-        if kept.answer.changed_at >= version:
-            return kept.until
-        return float("-inf") if kept.outdated_at is None else min(kept.outdated_at, kept.until)
+    def _outdated_since(self, entry: _Entry, version: datetime) -> float:
+        """Return since when the report is outdated: a future moment while it is not."""
+        if entry.report.changed_at >= version:
+            return entry.expires_at
+        return float("-inf") if entry.outdated_at is None else min(entry.outdated_at, entry.expires_at)
 
-    def _want(self, key: Key) -> None:
-        self._wanted[key] = None
-        self._is_wanted.set()
+    def _enqueue_renewal(self, key: CacheKey) -> None:
+        self._renewal_queue[key] = None
+        self._has_renewals.set()
 
-    def _start(self, key: Key, version: datetime, make: Make) -> "asyncio.Task[Answer]":
-        flight = asyncio.ensure_future(make(version))
-        self._flights[key] = flight
-        asked_at = self._clock()
-        flight.add_done_callback(lambda done: self._land(key, done, make, asked_at))
-        return flight
+    def _start_build(self, key: CacheKey, version: datetime, build: Build) -> "asyncio.Task[RenderedReport]":
+        task = asyncio.ensure_future(build(version))
+        self._builds[key] = task
+        requested_at = self._clock()
+        task.add_done_callback(lambda done: self._finish_build(key, done, build, requested_at))
+        return task
 
-    def _land(self, key: Key, flight: asyncio.Future[Answer], make: Make, asked_at: float) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-        if flight.cancelled() or flight.exception() is not None:
+    def _finish_build(
+        self, key: CacheKey, task: asyncio.Future[RenderedReport], build: Build, requested_at: float
+    ) -> None:
+        if self._builds.get(key) is task:
+            del self._builds[key]
+        if task.cancelled() or task.exception() is not None:
             return
-        answer = flight.result()
-        old = self._answers.get(key)
-        self._forget(key)
-        if answer.size_bytes > self._max_bytes:
+        report = task.result()
+        previous = self._entries.get(key)
+        self._evict(key)
+        if report.size_bytes > self._max_bytes:
             return
         outdated_at = None
-        version, noticed_at = self._noticed.get(key[0], (answer.changed_at, 0.0))
-        if answer.changed_at < version:
-            # Read from a server that is behind, or before the change.
-            outdated_at = noticed_at if old is None or old.outdated_at is None else old.outdated_at
-        until = self._clock() + KEEP_S * (0.5 + self._dice() / 2)
-        self._answers[key] = _Kept(answer, until, asked_at if old is None else old.asked_at, make, outdated_at)
-        self._of_tenant.setdefault(key[0], set()).add(key)
-        self._bytes += answer.size_bytes
+        version, noticed_at = self._versions.get(key[0], (report.changed_at, 0.0))
+        if report.changed_at < version:
+            # Read from a server that lags behind, or before the change.
+            outdated_at = noticed_at if previous is None or previous.outdated_at is None else previous.outdated_at
+        expires_at = self._clock() + REPORT_KEEP_S * (0.5 + self._random_fraction() / 2)
+        if previous is not None:
+            requested_at = previous.requested_at
+        self._entries[key] = _Entry(report, expires_at, requested_at, build, outdated_at)
+        self._keys_of_tenant.setdefault(key[0], set()).add(key)
+        self._bytes += report.size_bytes
         while self._bytes > self._max_bytes:
-            self._forget(next(iter(self._answers)))
+            self._evict(next(iter(self._entries)))
 
-    def _forget(self, key: Key) -> None:
-        kept = self._answers.pop(key, None)
-        if kept is None:
+    def _evict(self, key: CacheKey) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
             return
-        self._bytes -= kept.answer.size_bytes
-        keys = self._of_tenant[key[0]]
+        self._bytes -= entry.report.size_bytes
+        keys = self._keys_of_tenant[key[0]]
         keys.discard(key)
         if not keys:
-            del self._of_tenant[key[0]]
+            del self._keys_of_tenant[key[0]]

@@ -1,4 +1,4 @@
-"""What a caller may ask for: the query parameters, checked before anything is read."""
+"""The query parameters of the reports, validated before anything is read."""
 
 from datetime import date
 from enum import StrEnum
@@ -7,25 +7,23 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dashboard_api.errors import ParameterError
+from dashboard_api.errors import InvalidParameterError
 from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE
 
 STORES_MAX = 50
-
-
-# No control characters: PostgreSQL's text takes no NUL, and no id has the others.
+# No control characters: PostgreSQL's text type rejects NUL, and no id has the others.
 StoreId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Format(StrEnum):
-    """How the answer is written."""
+    """The media type of a response."""
 
     JSON = "json"
     CSV = "csv"
 
 
 class Granularity(StrEnum):
-    """How long one point of a trend lasts."""
+    """The length of one point of a trend."""
 
     HOUR = "hour"
     DAY = "day"
@@ -34,7 +32,7 @@ class Granularity(StrEnum):
 
 
 class ProductSort(StrEnum):
-    """What products are ranked by."""
+    """The measures that products may be ranked by."""
 
     NET = "net"
     GROSS = "gross"
@@ -44,7 +42,7 @@ class ProductSort(StrEnum):
 
 
 class CustomerSort(StrEnum):
-    """What customers are ranked by."""
+    """The measures that customers may be ranked by."""
 
     NET = "net"
     SALES = "sales"
@@ -53,7 +51,7 @@ class CustomerSort(StrEnum):
 
 
 class Filter(BaseModel):
-    """Period and stores. Without dates: the 30 days up to the last one with figures."""
+    """Period and stores. The default period is the 30 days up to the last one with figures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -70,31 +68,31 @@ class Filter(BaseModel):
         alias="to",
         ge=FIRST_DATE,
         le=LAST_DATE,
-        description="Last business date, included.",
+        description="Last business date, inclusive.",
         examples=["2011-11-30"],
     )
     store: tuple[StoreId, ...] = Field(
-        (), max_length=STORES_MAX, description="Only these stores, by the application's own id; repeat for several."
+        (), max_length=STORES_MAX, description="Only these stores, by the application's own id; may be repeated."
     )
-    format: Format | None = Field(None, description="`csv` for a spreadsheet; the same as `Accept: text/csv`.")
+    format: Format | None = Field(None, description="`csv` for spreadsheets, like `Accept: text/csv`.")
 
     @cached_property
-    def question(self) -> str:
-        """What is asked, whatever the form of the answer; the same text for the same question."""
+    def cache_key(self) -> str:
+        """Equal for equal filters, whatever the format of the response."""
         return self.model_dump_json(exclude={"format"})
 
     @model_validator(mode="after")
     def _dates_are_in_order(self) -> Self:
         if self.from_date and self.to_date:
             if self.from_date > self.to_date:
-                raise ParameterError("from", f"is after `to` ({self.from_date} > {self.to_date})")
+                raise InvalidParameterError("from", f"after `to` ({self.from_date} > {self.to_date})")
             if (self.to_date - self.from_date).days >= DAYS_MAX:
-                raise ParameterError("from", f"a period is {DAYS_MAX:,} days at most")
+                raise InvalidParameterError("from", f"a period has at most {DAYS_MAX:,} days")
         return self
 
 
 class TrendFilter(Filter):
-    """A filter and the length of a point."""
+    """Period, stores, and the length of a point."""
 
     granularity: Granularity = Field(
         Granularity.DAY, description="`hour` for periods up to 31 days; a week begins on Monday."
@@ -102,19 +100,19 @@ class TrendFilter(Filter):
 
 
 class PageFilter(Filter):
-    """A filter and which part of the list."""
+    """Period, stores, and the page of the list."""
 
-    limit: int = Field(10, ge=1, le=200, description="Rows in the answer.")
-    offset: int = Field(0, ge=0, le=100_000, description="Rows to leave out first; `next_offset` says where to go on.")
+    limit: int = Field(10, ge=1, le=200, description="Rows per page.")
+    offset: int = Field(0, ge=0, le=100_000, description="Rows to skip; `next_offset` is the next page's.")
 
 
 class ProductFilter(PageFilter):
     """A page of products."""
 
-    sort: ProductSort = Field(ProductSort.NET, description="What to rank by, the greatest first.")
+    sort: ProductSort = Field(ProductSort.NET, description="Ranked by this measure, in descending order.")
 
 
 class CustomerFilter(PageFilter):
     """A page of customers."""
 
-    sort: CustomerSort = Field(CustomerSort.NET, description="What to rank by, the greatest first.")
+    sort: CustomerSort = Field(CustomerSort.NET, description="Ranked by this measure, in descending order.")

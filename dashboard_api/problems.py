@@ -1,9 +1,8 @@
-"""Refusals as problem documents (RFC 9457): one shape, whatever refused."""
+"""Turn errors into problem documents (RFC 9457): the same shape whatever raised."""
 
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import psycopg
 from fastapi import FastAPI
@@ -12,55 +11,38 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dashboard_api.errors import NotReadyError, ParameterError, ProblemError
-from dashboard_api.request_context import request_id
+from background_jobs.store import (
+    IdempotencyConflictError,
+    JobError,
+    JobStoreUnavailableError,
+    JobUsageError,
+    QueueFullError,
+)
+from dashboard_api.errors import (
+    IdempotencyKeyReusedError,
+    InvalidParameterError,
+    JobQueueFullError,
+    JobsUnavailableError,
+    NotReadyError,
+    ProblemError,
+)
+from dashboard_api.middleware.request_context import PROBLEM_MEDIA_TYPE, problem_document
 from dbconnect import SalespulseError
 
-# Relative, so that it names no host: what each means stands in docs/dashboard-api.md under that name.
-TYPE_PREFIX = "/problems/"
-MEDIA_TYPE = "application/problem+json"
-
-log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-def problem(
-    status: int,
-    kind: str,
-    title: str,
-    detail: str,
-    *,
-    headers: dict[str, str] | None = None,
-    errors: list[dict[str, str]] | None = None,
-) -> Response:
-    """Make the response of one refusal."""
-    document: dict[str, Any] = {
-        "type": TYPE_PREFIX + kind,
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "request_id": request_id.get(),
-    }
-    if errors is not None:
-        document["errors"] = errors
-    return Response(
-        json.dumps(document, ensure_ascii=False),
-        status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-        media_type=MEDIA_TYPE,
-    )
-
-
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error that a handler may raise with its problem."""
+def add_error_handlers(app: FastAPI) -> None:
+    """Register a handler for each kind of error that an endpoint may raise."""
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
 
-async def refusal_of(request: Request, error: Exception) -> Response:
-    """Give the problem of an error.
+async def response_for(request: Request, error: Exception) -> Response:
+    """Return an error's problem response.
 
     Raises:
-        Exception: that error, where it has none.
+        Exception: the error itself, where no handler is registered for it.
     """
     for kind, handler in _HANDLERS.items():
         if isinstance(error, kind):
@@ -68,59 +50,80 @@ async def refusal_of(request: Request, error: Exception) -> Response:
     raise error
 
 
-async def refuse(request: Request, error: Exception) -> Response:
-    """Give the problem of an error of ours."""
+def _respond(problem: ProblemError) -> Response:
+    return Response(
+        json.dumps(problem_document(problem), ensure_ascii=False),
+        problem.status,
+        headers={"Cache-Control": "no-store", **problem.headers},
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+async def _own_error(request: Request, error: Exception) -> Response:
     del request
-    if isinstance(error, ParameterError):
-        errors = [{"field": error.field, "detail": error.reason}]
-        return problem(error.status, error.kind, error.title, str(error), errors=errors)
     if isinstance(error, ProblemError):
-        return problem(error.status, error.kind, error.title, str(error), headers=error.headers)
-    # Of a server that can't be reached: what it said may name hosts, so that the log has it and the caller doesn't.
-    log.warning("refused: %s", error)
-    waiting = NotReadyError(
-        "no database can answer just now", retry_after_s=getattr(error, "retry_after_s", None) or 2.0
+        return _respond(error)
+    # The message may name hosts: log it, and don't show it to the client.
+    _logger.warning("no database server available: %s", error)
+    return _respond(
+        NotReadyError("no database server is available", retry_after_s=getattr(error, "retry_after_s", None))
     )
-    return problem(waiting.status, waiting.kind, waiting.title, str(waiting), headers=waiting.headers)
 
 
-async def _unavailable(request: Request, error: Exception) -> Response:
+async def _job_store_error(request: Request, error: Exception) -> Response:
     del request
-    log.warning("the database did not answer: %s", str(error).strip())
+    if isinstance(error, JobStoreUnavailableError):
+        # The message may name hosts: log it, and don't show it to the client.
+        _logger.warning("job store unavailable: %s", error)
+        return _respond(JobsUnavailableError("the job store does not respond; retry later"))
+    if isinstance(error, QueueFullError):
+        is_tenant_limit = error.scope == "tenant"
+        whose = "the tenant's job queue" if is_tenant_limit else "the job queue of all tenants"
+        detail = f"{whose} is full ({error.limit:,} waiting); retry later"
+        return _respond(JobQueueFullError(detail, is_tenant_limit=is_tenant_limit, retry_after_s=error.retry_after_s))
+    if isinstance(error, IdempotencyConflictError):
+        return _respond(IdempotencyKeyReusedError("the key was used for a different request; send a new key"))
+    if isinstance(error, JobUsageError):
+        return _respond(InvalidParameterError("request", str(error)))
+    raise error
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    del request
+    _logger.warning("database query failed: %s", str(error).strip())
     is_slow = isinstance(error, psycopg.errors.QueryCanceled)
-    waiting = NotReadyError(
-        "the question took too long; ask for a shorter period" if is_slow else "no database can answer just now"
+    return _respond(
+        NotReadyError(
+            "the query took too long; choose a shorter period" if is_slow else "no database server is available"
+        )
     )
-    return problem(waiting.status, waiting.kind, waiting.title, str(waiting), headers=waiting.headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     del request
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    errors = [{"field": _field(item["loc"]), "detail": str(item["msg"])} for item in found]
-    detail = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
-    return problem(ParameterError.status, ParameterError.kind, ParameterError.title, detail, errors=errors)
+    items = error.errors() if isinstance(error, RequestValidationError) else []
+    # Without "query" or "body" in front.
+    fields = [".".join(str(part) for part in item["loc"][1:]) or "query" for item in items]
+    errors = [{"field": field, "detail": str(item["msg"])} for field, item in zip(fields, items, strict=True)]
+    return _respond(InvalidParameterError.of_fields(errors))
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     del request
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    kind, title = {
-        404: ("not-found", "There is nothing here"),
-        405: ("method-not-allowed", "This can't be done here"),
-    }.get(status, ("http-error", "The request can't be answered"))
-    return problem(status, kind, title, str(getattr(error, "detail", "")), headers=headers)
+    problem = ProblemError(str(getattr(error, "detail", "")))
+    problem.status = error.status_code if isinstance(error, HTTPException) else 500
+    problem.kind, problem.title = {
+        404: ("not-found", "Not found"),
+        405: ("method-not-allowed", "Method not allowed"),
+    }.get(problem.status, ("http-error", "Request failed"))
+    problem.headers = dict(getattr(error, "headers", None) or {})
+    return _respond(problem)
 
 
 _HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-    SalespulseError: refuse,
-    psycopg.OperationalError: _unavailable,
-    RequestValidationError: _invalid,
-    HTTPException: _http,
+    SalespulseError: _own_error,
+    JobError: _job_store_error,
+    psycopg.OperationalError: _database_error,
+    RequestValidationError: _validation_error,
+    HTTPException: _http_error,
 }
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    # Without "query", and without the alias's position where a list is meant.
-    return ".".join(str(part) for part in location[1:]) or "query"

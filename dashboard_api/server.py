@@ -1,4 +1,4 @@
-"""How the app is served: uvicorn with uvloop and httptools (docs/adr/0010-dashboard-server-and-charts.md)."""
+"""Serve the app: uvicorn with uvloop and httptools (docs/adr/0010-dashboard-server-and-charts.md)."""
 
 import asyncio
 import shutil
@@ -8,77 +8,80 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from dashboard_api.metrics import WorkerMetrics
+from dashboard_api.prefork import BACKLOG, WorkerResources
 from dashboard_api.services import Services
-from dashboard_api.siblings import Siblings
-from dashboard_api.workers import BACKLOG, Post
 from dbconnect import Settings
 
-# Longer than the 60 s of common load balancers, so that they, not this side, end an idle connection.
+# Longer than the 60 s of common load balancers, so that they close idle connections, not this server.
 _KEEP_ALIVE_S = 65
-# The server ticks ten times a second; a connection that was closed has five seconds to take what it was sent.
-_TICKS_PER_LOOK = 10
-_LINGER_LOOKS = 5
+# The server ticks ten times a second; a closing connection has five seconds to read what it was sent.
+_TICKS_PER_CHECK = 10
+_CLOSING_CHECKS_MAX = 5
 
 
 class _Server(uvicorn.Server):
-    """A server that no stream holds up: neither one that would go on for as long as a job does, nor one that nobody reads."""
+    """A server whose shutdown no event stream delays: neither one whose job goes on, nor one that the client does not read."""
 
-    def __init__(self, config: uvicorn.Config, services: Services, post: Post | None) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, worker: WorkerResources | None) -> None:
         super().__init__(config)
         self._services = services
+        # By closing connection, how many checks have seen it so.
         self._closing: dict[Any, int] = {}
-        self._post = post
-        self._siblings: Siblings | None = None
+        self._worker = worker
+        self._worker_metrics: WorkerMetrics | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
-        if self._post is not None:
+        """Start serving."""
+        if self._worker is not None:
             metrics = self._services.metrics
-            self._siblings = Siblings(self._post.number, self._post.telling, self._post.paths, metrics.registry)
-            await self._siblings.open()
-            metrics.siblings = self._siblings
-            asyncio.get_running_loop().add_reader(self._post.parent, self._orphaned)
+            self._worker_metrics = WorkerMetrics(
+                self._worker.number, self._worker.metrics_listener, self._worker.metrics_paths, metrics.registry
+            )
+            await self._worker_metrics.open()
+            metrics.workers = self._worker_metrics
+            asyncio.get_running_loop().add_reader(self._worker.parent_pipe, self._exit_without_parent)
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Cut off those who don't take the last of what they were sent: their connections would stay for ever."""
-        if counter % _TICKS_PER_LOOK == 0:
-            lingering = {of: self._closing.get(of, 0) + 1 for of in self._connections() if of.transport.is_closing()}
-            for connection, looks in lingering.items():
-                if looks > _LINGER_LOOKS:
+        """Abort closing connections whose clients don't read the rest: they would stay open for ever."""
+        if counter % _TICKS_PER_CHECK == 0:
+            closing = {of: self._closing.get(of, 0) + 1 for of in self._connections() if of.transport.is_closing()}
+            for connection, checks in closing.items():
+                if checks > _CLOSING_CHECKS_MAX:
                     connection.transport.abort()
-            self._closing = lingering
+            self._closing = closing
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop taking connections, end the streams, and let everything else finish."""
-        self._services.jobs.feed.close()
+        """Stop accepting connections, end the event streams, and let everything else finish."""
+        self._services.jobs.events.close()
         for connection in self._connections():
             if connection.transport.is_closing():
                 connection.transport.abort()
         await super().shutdown(sockets)
-        if self._siblings is not None:
-            self._siblings.close()
+        if self._worker_metrics is not None:
+            self._worker_metrics.close()
 
-    def _orphaned(self) -> None:
-        # Nobody would replace or end this process, and it would keep the port from the next parent.
-        if self._post is not None:
-            asyncio.get_running_loop().remove_reader(self._post.parent)
-            # The parent would have done so at its end.
-            shutil.rmtree(self._post.paths[0].parent, ignore_errors=True)
+    def _exit_without_parent(self) -> None:
+        # Nothing would replace or end this process, and it would keep the port from the next parent.
+        if self._worker is not None:
+            asyncio.get_running_loop().remove_reader(self._worker.parent_pipe)
+            # The parent would have removed it.
+            shutil.rmtree(self._worker.metrics_paths[0].parent, ignore_errors=True)
         self.should_exit = True
 
     def _connections(self) -> list[Any]:
         return list(self.server_state.connections)
 
 
-def make_server(app: FastAPI, settings: Settings, post: Post | None = None) -> uvicorn.Server:
-    """Make the server; `run` serves until SIGTERM or SIGINT.
+def make_server(app: FastAPI, settings: Settings, worker: WorkerResources | None = None) -> uvicorn.Server:
+    """Return a server; its `run` serves until SIGTERM or SIGINT.
 
     Args:
-        app: what is served.
-        settings: where.
-        post: of a worker among several; its `run` is given `sockets=[post.listening]`.
+        app: the app to serve.
+        settings: the address.
+        worker: of a worker among several; pass `sockets=[worker.listener]` to `run`.
     """
     return _Server(
         uvicorn.Config(
@@ -92,12 +95,12 @@ def make_server(app: FastAPI, settings: Settings, post: Post | None = None) -> u
             log_config=None,
             access_log=False,
             server_header=False,
-            # Which proxies are believed is the limiter's matter, by `trusted_proxies`.
+            # The rate limiter decides which proxies to trust, by `trusted_proxies`.
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=10,
         ),
         app.state.services,
-        post,
+        worker,
     )

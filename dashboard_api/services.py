@@ -1,4 +1,4 @@
-"""What every request handler needs, made once per app."""
+"""The shared parts of one app, and how it serves a report with them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,19 +7,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dashboard_api.answers import Answer
 from dashboard_api.auth import Authenticator, Caller
-from dashboard_api.cache import AnswerCache
-from dashboard_api.collector import Reading
+from dashboard_api.cache import ReportCache
+from dashboard_api.data_version import DataVersionMonitor
 from dashboard_api.errors import NotReadyError
 from dashboard_api.filters import Format
-from dashboard_api.jobs.face import JobFace
-from dashboard_api.making import Maker, Wanted
-from dashboard_api.metrics import Metrics
-from dashboard_api.reports import Report
-from dashboard_api.reports.report import FilterT
-from dashboard_api.throttle import Throttle
-from dashboard_api.versions import VersionWatch
+from dashboard_api.jobs.services import JobServices
+from dashboard_api.metrics import ApiMetrics, StateSnapshot
+from dashboard_api.middleware.rate_limiting import ApiRateLimiter
+from dashboard_api.rendered_report import RenderedReport
+from dashboard_api.report_process import LocalReportBuilder, RemoteReportBuilder, ReportRequest
+from dashboard_api.reports.figures import FilterT, Report
 from dbconnect import ReadRouter, Settings
 
 
@@ -29,46 +27,46 @@ class Services:
 
     settings: Settings
     router: ReadRouter
-    watch: VersionWatch
-    cache: AnswerCache
-    maker: Maker
+    data_version: DataVersionMonitor
+    cache: ReportCache
+    builder: LocalReportBuilder | RemoteReportBuilder
     authenticator: Authenticator
-    throttle: Throttle
-    metrics: Metrics
-    jobs: JobFace
+    rate_limiter: ApiRateLimiter
+    metrics: ApiMetrics
+    jobs: JobServices
 
-    async def answer(self, request: Request, caller: Caller, report: Report[FilterT], asked: FilterT) -> Response:
-        """Answer a report: from the cache where nothing of the tenant's has changed since, else from the rollups.
+    async def respond(self, request: Request, caller: Caller, report: Report[FilterT], filters: FilterT) -> Response:
+        """Return a report: from the cache where nothing of the tenant's has changed since, otherwise from the rollups.
 
         Raises:
-            ProblemError: what was asked can't be answered.
-            SalespulseError: no server is to be had.
+            ProblemError: the request can't be served.
+            SalespulseError: no database server is available.
         """
-        if self.watch.freshness is None:
+        if self.data_version.freshness is None:
             raise NotReadyError("the figures are being prepared: no refresh has finished yet", retry_after_s=5)
-        answer_format = asked.format or _wanted_format(request)
-        question = (report.name, answer_format, asked.question)
-        version = self.watch.version(caller.tenant_key)
+        content_format = filters.format or _accepted_format(request)
+        key = (caller.tenant_key, (report.name, content_format, filters.cache_key))
+        version = self.data_version.version(caller.tenant_key)
 
-        async def make(at_least: datetime) -> Answer:
-            return await self._make(Wanted(caller.tenant_key, report.name, asked, answer_format, at_least))
+        async def build(at_least: datetime) -> RenderedReport:
+            return await self._build(ReportRequest(caller.tenant_key, report.name, filters, content_format, at_least))
 
-        answer = await self.cache.get((caller.tenant_key, question), version, make)
-        return answer.respond(request, self.watch.freshness_of(answer, caller.tenant_key))
+        rendered = await self.cache.get(key, version, build)
+        return rendered.respond(request, self.data_version.freshness_of(rendered, caller.tenant_key))
 
-    def reading(self) -> Reading:
-        """The state of everything that answers depend on, for metrics."""
-        router, maker = self.router.state(), self.maker.state()
-        return Reading(
-            self.watch.freshness,
+    def snapshot(self) -> StateSnapshot:
+        """Return the state of caches, queue and database connections, for metrics."""
+        router, builder = self.router.state(), self.builder.state()
+        return StateSnapshot(
+            self.data_version.freshness,
             self.cache.size_bytes,
             len(self.cache),
-            maker.waiting,
-            router if maker.router is None else router.plus(maker.router),
+            builder.waiting,
+            router if builder.router is None else router.plus(builder.router),
         )
 
     def dependencies(self) -> dict[str, Any]:
-        """The same for `/readyz`: states and lags; no addresses, no texts of errors. Without jobs the figures are as ready as with them."""
+        """Return the dependencies' states for `/readyz`: no addresses, no error messages."""
         servers = [
             {
                 "name": server.name,
@@ -81,20 +79,20 @@ class Services:
         ]
         return {"database": servers, "jobs": self.jobs.state()}
 
-    async def _make(self, wanted: Wanted) -> Answer:
-        made = await self.maker.make(wanted)
-        if made.is_read:
-            self.metrics.report_reads.labels(wanted.report).inc()
-        self.metrics.query_seconds.labels(wanted.report).observe(made.seconds)
-        return made.answer
+    async def _build(self, request: ReportRequest) -> RenderedReport:
+        built = await self.builder.build(request)
+        if built.is_read:
+            self.metrics.report_reads.labels(request.report).inc()
+        self.metrics.report_seconds.labels(request.report).observe(built.seconds)
+        return built.rendered
 
 
-def _wanted_format(request: Request) -> Format:
+def _accepted_format(request: Request) -> Format:
     accept = request.headers.get("accept", "")
     return Format.CSV if "text/csv" in accept and "application/json" not in accept else Format.JSON
 
 
-def services_of(request: Request) -> Services:
-    """The parts of the app that serves a request."""
+def get_services(request: Request) -> Services:
+    """Return the parts of the app that serves a request."""
     services: Services = request.app.state.services
     return services

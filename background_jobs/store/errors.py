@@ -41,6 +41,7 @@ class QueueFullError(JobError):
 
     def __init__(self, scope: Literal["tenant", "all"], limit: int, retry_after_s: float) -> None:
         self.scope = scope
+        self.limit = limit
         self.retry_after_s = retry_after_s
         queue = "the tenant's job queue" if scope == "tenant" else "the job queue of all tenants"
         super().__init__(f"{queue} is full ({limit:,} waiting): retry in {retry_after_s:g} s")

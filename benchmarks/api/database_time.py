@@ -17,7 +17,7 @@ from benchmarks.refresh.environment import Environment, environment, running_pai
 from benchmarks.report import Report, figure
 from dashboard_api.filters import Filter
 from dashboard_api.period import Period
-from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, opened, opening
+from dashboard_api.reports import OVERVIEW, SALES_SUMMARY, resolve_scope, scope_statement
 from dashboard_api.reports import Report as Shown
 from dbconnect import Statement
 from pipelines.refresh import refresh
@@ -106,9 +106,9 @@ async def _document(connection: _Connection, tenant_key: int, shown: Shown[Filte
     async def ask(statement: Statement) -> list[dict[str, Any]]:
         return await (await connection.execute(*statement)).fetchall()
 
-    figures = opened(tenant_key, asked, await ask(opening(tenant_key, asked)))
+    figures = resolve_scope(tenant_key, asked, await ask(scope_statement(tenant_key, asked)))
     parts = shown.parts(figures.period, asked)
-    figures.take(parts, [await ask(statement) for statement in figures.statements(parts)])
+    figures.add_rows(parts, [await ask(statement) for statement in figures.statements(parts)])
     return shown.build(figures, asked)
 
 

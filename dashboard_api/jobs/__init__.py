@@ -1,4 +1,4 @@
-"""The HTTP face of the background jobs: ask, list, follow, cancel, fetch; and the door for other systems' hooks.
+"""Background jobs over HTTP: submit, list, follow, cancel, fetch results; and the endpoint for other systems' webhooks.
 
-Jobs live in `background_jobs.store` and are done by Dagster; nothing here waits for either (docs/jobs-api.md).
+Jobs are stored in `background_jobs.store` and run by Dagster; nothing here blocks on either (docs/jobs-api.md).
 """

@@ -1,24 +1,22 @@
-"""What the OpenAPI document says of the job endpoints beyond their models: refusals, headers, bodies, examples."""
+"""The OpenAPI descriptions of the job endpoints beyond their schemas: problems, headers, bodies, examples."""
 
 from typing import Any
 
 from background_jobs.kinds import KINDS
-from dashboard_api.jobs.asked import DELAY_MAX_S, PRIORITY_MAX
-from dashboard_api.jobs.documents import EXAMPLE_ID, JobModel
-from dashboard_api.routes import refusal
-
-Answers = dict[int | str, dict[str, Any]]
+from dashboard_api.jobs.requests import DELAY_MAX_S, PRIORITY_MAX
+from dashboard_api.jobs.schemas import EXAMPLE_ID, JobModel
+from dashboard_api.routes import Responses, problem_response
 
 _TEXT = {"schema": {"type": "string"}}
 _ETAG = {"ETag": {"description": "Changes with every event of the job.", **_TEXT}}
-_AGAIN = {"Retry-After": {"description": "When to ask again, in seconds; while it has not ended.", **_TEXT}}
-_APPLIED = {"Preference-Applied": {"description": "`wait=n`, where it was waited for.", **_TEXT}}
-_JOB = _ETAG | _AGAIN | _APPLIED
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds until the next poll, while the job has not ended.", **_TEXT}}
+_PREFERENCE_APPLIED = {"Preference-Applied": {"description": "`wait=n`, where it was honoured.", **_TEXT}}
+_JOB_HEADERS = _ETAG | _RETRY_AFTER | _PREFERENCE_APPLIED
 _PREFER = {
     "name": "Prefer",
     "in": "header",
     "required": False,
-    "description": "`wait=n`: wait for the ending, n seconds at most and never more than 30 (RFC 7240).",
+    "description": "`wait=n`: wait for the end of the job, at most n seconds and never more than 30 (RFC 7240).",
     "schema": {"type": "string"},
     "example": "wait=1",
 }
@@ -30,80 +28,84 @@ _STREAM = {
     }
 }
 
-REFUSALS: Answers = {
-    401: refusal("No credential, or one that does not hold."),
-    403: refusal("The role may not do this."),
-    429: refusal("Too many requests, streams or waiting jobs; `Retry-After` says when to come back."),
-    503: refusal("Jobs can't be reached just now; `Retry-After` says when to ask again."),
+PROBLEMS: Responses = {
+    401: problem_response("The credential is missing or invalid."),
+    403: problem_response("The role may not do this."),
+    429: problem_response("Too many requests, streams or queued jobs; retry after `Retry-After` seconds."),
+    503: problem_response("The job store is unavailable; retry after `Retry-After` seconds."),
 }
-_NOT_FOUND: Answers = {404: refusal("The tenant has no such job.")}
-_INVALID: Answers = {422: refusal("Something can't be used; `errors` names it.")}
+_NOT_FOUND: Responses = {404: problem_response("The tenant has no such job.")}
+_INVALID: Responses = {422: problem_response("Invalid field or parameter; `errors` names it.")}
 
-SUBMITTED: Answers = {
-    200: {"description": "It has ended already: waited for, or asked for before.", "model": JobModel, "headers": _JOB},
+SUBMIT: Responses = {
+    200: {
+        "description": "The job has ended: waited for, or submitted before.",
+        "model": JobModel,
+        "headers": _JOB_HEADERS,
+    },
     202: {
-        "description": "It will be done.",
+        "description": "The job was submitted.",
         "headers": {
-            **_JOB,
+            **_JOB_HEADERS,
             "Location": {"description": "The job.", **_TEXT},
             "X-Job-Outcome": {
-                "description": "`created`; `replayed`: the idempotency key was used before; `joined`: an equal job waits.",
+                "description": "`created`; `replayed`: the idempotency key was used before; `joined`: an equal job was queued.",
                 "schema": {"type": "string", "enum": ["created", "replayed", "joined"]},
             },
         },
     },
-    413: refusal("The body is too large."),
-    415: refusal("The body is not JSON."),
+    413: problem_response("The body is too large."),
+    415: problem_response("The body is not JSON."),
     **_INVALID,
-    **REFUSALS,
+    **PROBLEMS,
 }
-LISTED: Answers = {**_INVALID, **REFUSALS}
-STREAMED: Answers = {200: {"description": "Events as they happen.", "content": _STREAM}, **REFUSALS}
-FOUND: Answers = {
-    200: {"description": "The job.", "headers": _JOB},
-    304: {"description": "Nothing has happened since `If-None-Match`."},
+LIST: Responses = {**_INVALID, **PROBLEMS}
+STREAM: Responses = {200: {"description": "Events as they happen.", "content": _STREAM}, **PROBLEMS}
+JOB: Responses = {
+    200: {"description": "The job.", "headers": _JOB_HEADERS},
+    304: {"description": "No event since `If-None-Match`."},
     **_NOT_FOUND,
-    **REFUSALS,
+    **PROBLEMS,
 }
-FOLLOWED: Answers = {
-    200: {"description": "Its events, until the ending.", "content": _STREAM},
-    204: {"description": "It has ended, and there is nothing after that event."},
+EVENTS: Responses = {
+    200: {"description": "The job's events, until it ends.", "content": _STREAM},
+    204: {"description": "The job has ended, and there are no more events."},
     **_NOT_FOUND,
     **_INVALID,
-    **REFUSALS,
+    **PROBLEMS,
 }
-CANCELED: Answers = {
-    200: {"description": "It is canceled.", "model": JobModel, "headers": _ETAG},
-    202: {"description": "Its run has been asked to stop.", "headers": _JOB},
-    409: refusal("It has ended otherwise."),
+CANCEL: Responses = {
+    200: {"description": "The job is canceled.", "model": JobModel, "headers": _ETAG},
+    202: {"description": "Its run was asked to stop.", "headers": _JOB_HEADERS},
+    409: problem_response("The job has already ended otherwise."),
     **_NOT_FOUND,
-    **REFUSALS,
+    **PROBLEMS,
 }
-RESULT: Answers = {
-    409: refusal("It has not ended, or has no result."),
-    410: refusal("The file has gone."),
+RESULT: Responses = {
+    409: problem_response("The job has not ended, or has no result."),
+    410: problem_response("The file was deleted."),
     **_NOT_FOUND,
-    **REFUSALS,
+    **PROBLEMS,
 }
-FILE: Answers = {
+FILE: Responses = {
     200: {
         "description": "The file.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        "headers": {"Content-Disposition": {"description": "Its name.", **_TEXT}},
+        "headers": {"Content-Disposition": {"description": "The file name.", **_TEXT}},
     },
-    403: refusal("The link's signature does not hold."),
-    410: refusal("The link has expired, or the file has gone."),
-    429: REFUSALS[429],
-    503: REFUSALS[503],
+    403: problem_response("Invalid download link."),
+    410: problem_response("The link has expired, or the file was deleted."),
+    429: PROBLEMS[429],
+    503: PROBLEMS[503],
 }
 
-HOOK: Answers = {
-    401: refusal("The signature or the time of the delivery does not hold."),
-    404: refusal("No hook has this token."),
-    413: refusal("The body is too large."),
+HOOK: Responses = {
+    401: problem_response("Invalid signature or timestamp."),
+    404: problem_response("No hook has this token."),
+    413: problem_response("The body is too large."),
     **_INVALID,
-    429: REFUSALS[429],
-    503: REFUSALS[503],
+    429: PROBLEMS[429],
+    503: PROBLEMS[503],
 }
 HOOK_EXTRA: dict[str, Any] = {
     "parameters": [
@@ -116,11 +118,11 @@ HOOK_EXTRA: dict[str, Any] = {
             "example": example,
         }
         for name, description, example in (
-            ("webhook-id", "Of the message: the same for each delivery of it.", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
-            ("webhook-timestamp", "Seconds since 1970; older than five minutes is refused.", "1674087231"),
+            ("webhook-id", "The message's id, the same for each delivery of it.", "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"),
+            ("webhook-timestamp", "Seconds since 1970; rejected when older than five minutes.", "1674087231"),
             (
                 "webhook-signature",
-                "`v1,` and the signature; several, with blanks between.",
+                "`v1,` and the signature; several are separated by spaces.",
                 "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
             ),
         )
@@ -130,14 +132,14 @@ HOOK_EXTRA: dict[str, Any] = {
         "content": {"application/json": {"schema": {}, "example": {"type": "sale.made"}}},
     },
 }
-FOUND_EXTRA: dict[str, Any] = {"parameters": [_PREFER]}
-FOLLOWED_EXTRA: dict[str, Any] = {
+JOB_EXTRA: dict[str, Any] = {"parameters": [_PREFER]}
+EVENTS_EXTRA: dict[str, Any] = {
     "parameters": [
         {
             "name": "Last-Event-ID",
             "in": "header",
             "required": False,
-            "description": "The id of the last event that was seen; a browser's EventSource sends it by itself.",
+            "description": "The id of the last event received; a browser's EventSource sends it.",
             "schema": {"type": "string", "pattern": "^[0-9]{1,16}$"},
         }
     ]
@@ -145,7 +147,7 @@ FOLLOWED_EXTRA: dict[str, Any] = {
 
 
 def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
-    # `#/$defs/…` means the root of the OpenAPI document there.
+    # In the OpenAPI document, `#/$defs/…` would refer to its root.
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
@@ -166,7 +168,7 @@ def _body_of(name: str) -> dict[str, Any]:
             "params": _inline(params, params.get("$defs", {})),
             "coalesce": {
                 "type": ["boolean", "null"],
-                "description": f"Join an equal job that has not begun; {str(KINDS[name].coalesces).lower()} unless given.",
+                "description": f"Join an equal queued job; {str(KINDS[name].coalesces).lower()} by default.",
             },
             "priority": {"type": "integer", "minimum": -PRIORITY_MAX, "maximum": PRIORITY_MAX, "default": 0},
             "delay_s": {"type": "number", "minimum": 0, "maximum": DELAY_MAX_S, "default": 0},
@@ -174,14 +176,14 @@ def _body_of(name: str) -> dict[str, Any]:
     }
 
 
-SUBMIT: dict[str, Any] = {
+SUBMIT_EXTRA: dict[str, Any] = {
     "parameters": [
         _PREFER,
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "Makes the request repeatable for a day: the same key and body give the same job.",
+            "description": "Makes the request repeatable for a day: the same key and body result in the same job.",
             "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
             "example": "6f1b1e0e-5a0d-4c2e-8f5e-3a5b8a2f9f10",
         },

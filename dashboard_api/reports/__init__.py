@@ -1,13 +1,10 @@
-"""The reports: one value each, over the rollups alone."""
+"""The reports, each over the rollups alone, by the name of its path. How figures are read and shared is in `figures` and `figures_cache`."""
 
 from typing import Any
 
-from dashboard_api.reports.breakdowns import HEATMAP, PAYMENTS, PRODUCT_GROUPS
-from dashboard_api.reports.figures import Figures, Part, opened, opening
-from dashboard_api.reports.overview import OVERVIEW
-from dashboard_api.reports.rankings import STORES, TOP_CUSTOMERS, TOP_PRODUCTS
-from dashboard_api.reports.report import Report
-from dashboard_api.reports.summary import SALES_SUMMARY
+from dashboard_api.reports.breakdowns import HEATMAP, PAYMENTS, PRODUCT_GROUPS, STORES, TOP_CUSTOMERS, TOP_PRODUCTS
+from dashboard_api.reports.figures import Figures, Part, Report, resolve_scope, scope_statement
+from dashboard_api.reports.summary import OVERVIEW, SALES_SUMMARY
 from dashboard_api.reports.trend import TREND
 
 REPORTS: dict[str, Report[Any]] = {
@@ -24,7 +21,6 @@ REPORTS: dict[str, Report[Any]] = {
         STORES,
     )
 }
-"""All of them, by name."""
 
 __all__ = [
     "HEATMAP",
@@ -40,6 +36,6 @@ __all__ = [
     "Figures",
     "Part",
     "Report",
-    "opened",
-    "opening",
+    "resolve_scope",
+    "scope_statement",
 ]

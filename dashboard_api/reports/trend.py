@@ -1,70 +1,65 @@
-"""Net sales over time, each point beside the one of the previous period."""
+"""The trend: net sales over time, each point beside that of the previous period."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from dashboard_api.errors import ParameterError
+from dashboard_api.errors import InvalidParameterError
 from dashboard_api.filters import Granularity, TrendFilter
-from dashboard_api.money import ZERO, plain
 from dashboard_api.period import Period
-from dashboard_api.reports.figures import SUMS, Figures, Part, Row
-from dashboard_api.reports.report import Report
+from dashboard_api.reports.figures import SUMS, Figures, Part, Report, Row
+from dashboard_api.schemas import Point
+from dashboard_api.serialization import ZERO, decimal_text
 
 HOURLY_DAYS_MAX = 31
-_MEASURES = ("sale_count", "return_count", "units", "gross_amount", "refund_amount", "net_amount", "margin_amount")
-_POINT = (*_MEASURES, "previous_net_amount", "previous_sale_count")
-_NOTHING: Row = {name: 0 if name.endswith("_count") else plain(ZERO) for name in _MEASURES}
+_COLUMNS = tuple(Point.model_fields)
+_MEASURES = tuple(name for name in _COLUMNS if name != "start" and not name.startswith("previous_"))
+_NO_SALES: Row = {name: 0 if name.endswith("_count") else decimal_text(ZERO) for name in _MEASURES}
 _HOURS = Part("hours")
 _START_OF: dict[Granularity, Callable[[date], date]] = {
     Granularity.WEEK: lambda day: day - timedelta(days=day.weekday()),
     Granularity.MONTH: lambda day: day.replace(day=1),
 }
 
-Point = dict[str, int | Decimal]
-
 
 def points_part(period: Period, granularity: Granularity) -> Part:
-    """Say what `points` is made of.
+    """Return the part that `points` needs.
 
     Raises:
-        ParameterError: hours over more than 31 days.
+        InvalidParameterError: hours over more than 31 days.
     """
     if granularity is not Granularity.HOUR:
         return SUMS
     if period.days > HOURLY_DAYS_MAX:
-        raise ParameterError("granularity", f"`hour` is for {HOURLY_DAYS_MAX} days at most, not {period.days}")
+        raise InvalidParameterError("granularity", f"`hour` allows at most {HOURLY_DAYS_MAX} days, not {period.days}")
     return _HOURS
 
 
-def points(period: Period, granularity: Granularity, rows: list[Row]) -> list[dict[str, Any]]:
-    """Give every point of the period, those without sales too, with the previous period's net and sales beside it; made of `point_rows`.
-
-    A date of the previous period is counted at the date as many days later as the period is long, so that both have the same
-    points.
-    """
-    if granularity is Granularity.HOUR:
-        hours = [f"T{hour:02}:00:00" for hour in range(24)]
-        starts = {
-            f"{day}{hour}": (f"{day}{hour}", f"{before}{hour}") for day, before in _dates(period) for hour in hours
-        }
-        return _apart(starts, {f"{row['date']}{hours[row['hour']]}": row for row in rows})
-    days = {row["date"]: row for row in rows}
-    if granularity is Granularity.DAY:
-        return _apart({day: (day, before) for day, before in _dates(period)}, days)
-    return _joined(period, days, _START_OF[granularity])
-
-
 def point_rows(figures: Figures, granularity: Granularity) -> list[Row]:
-    """Give what `points` is made of, of figures with `points_part`."""
+    """Return the rows for `points`, of figures with `points_part`."""
     if granularity is Granularity.HOUR:
         return figures.rows(_HOURS)
     return figures.members(SUMS)["days"] or []
 
 
-def suited(period: Period) -> Granularity:
-    """The granularity that makes a readable chart of a period."""
+def points(period: Period, granularity: Granularity, rows: list[Row]) -> list[dict[str, Any]]:
+    """Return a point for each hour, day, week or month of the period, those without sales too, from `point_rows`.
+
+    A date of the previous period counts towards the date that is one period length later, so that both periods have the same points.
+    """
+    if granularity is Granularity.HOUR:
+        hours = [f"T{hour:02}:00:00" for hour in range(24)]
+        starts = {f"{day}{hour}": f"{before}{hour}" for day, before in _date_pairs(period) for hour in hours}
+        return _point_per_row(starts, {f"{row['date']}{hours[row['hour']]}": row for row in rows})
+    rows_by_day = {row["date"]: row for row in rows}
+    if granularity is Granularity.DAY:
+        return _point_per_row(dict(_date_pairs(period)), rows_by_day)
+    return _aggregated_points(period, rows_by_day, _START_OF[granularity])
+
+
+def default_granularity(period: Period) -> Granularity:
+    """Return the granularity that makes a readable chart of a period."""
     if period.days <= 2:
         return Granularity.HOUR
     if period.days <= 92:
@@ -72,16 +67,15 @@ def suited(period: Period) -> Granularity:
     return Granularity.WEEK if period.days <= 400 else Granularity.MONTH
 
 
-def _dates(period: Period) -> list[tuple[str, str]]:
-    """Every date, and the one that it is compared to."""
+def _date_pairs(period: Period) -> list[tuple[str, str]]:
+    """Return every date with the date that it is compared to."""
     return list(zip(map(str, period.dates), map(str, period.previous.dates), strict=True))
 
 
-def _apart(starts: dict[str, tuple[str, str]], rows: dict[str, Row]) -> list[dict[str, Any]]:
-    """A point for each row."""
+def _point_per_row(starts: dict[str, str], rows: dict[str, Row]) -> list[dict[str, Any]]:
     points = []
-    for start, (own, other) in starts.items():
-        current, previous = rows.get(own, _NOTHING), rows.get(other, _NOTHING)
+    for start, previous_start in starts.items():
+        current, previous = rows.get(start, _NO_SALES), rows.get(previous_start, _NO_SALES)
         point = {"start": start, **{name: current[name] for name in _MEASURES}}
         point["previous_net_amount"] = previous["net_amount"]
         point["previous_sale_count"] = previous["sale_count"]
@@ -89,11 +83,11 @@ def _apart(starts: dict[str, tuple[str, str]], rows: dict[str, Row]) -> list[dic
     return points
 
 
-def _joined(period: Period, rows: dict[str, Row], start_of: Callable[[date], date]) -> list[dict[str, Any]]:
-    """A point for the days of a week or month; the first begins with the period, also where its week or month began before."""
-    found: dict[date, Point] = {}
+def _aggregated_points(period: Period, rows: dict[str, Row], start_of: Callable[[date], date]) -> list[dict[str, Any]]:
+    # The first point begins with the period, even where its week or month began before.
+    points: dict[date, dict[str, int | Decimal]] = {}
     for day, before in zip(period.dates, period.previous.dates, strict=True):
-        point = found.setdefault(max(period.first, start_of(day)), dict.fromkeys(_POINT, ZERO))
+        point = points.setdefault(max(period.first, start_of(day)), dict.fromkeys(_COLUMNS[1:], ZERO))
         current, previous = rows.get(str(day)), rows.get(str(before))
         if current is not None:
             for name in _MEASURES:
@@ -103,20 +97,21 @@ def _joined(period: Period, rows: dict[str, Row], start_of: Callable[[date], dat
             point["previous_sale_count"] += previous["sale_count"]
     return [
         {"start": str(start), **{name: int(of) if name.endswith("_count") else of for name, of in point.items()}}
-        for start, point in found.items()
+        for start, point in points.items()
     ]
 
 
-def _parts(period: Period, asked: TrendFilter) -> tuple[Part, ...]:
-    return (points_part(period, asked.granularity),)
+def _parts(period: Period, filters: TrendFilter) -> tuple[Part, ...]:
+    return (points_part(period, filters.granularity),)
 
 
-def _build(figures: Figures, asked: TrendFilter) -> dict[str, Any]:
+def _build(figures: Figures, filters: TrendFilter) -> dict[str, Any]:
+    granularity = filters.granularity
     return {
-        **figures.scope(),
-        "granularity": asked.granularity.value,
-        "points": points(figures.period, asked.granularity, point_rows(figures, asked.granularity)),
+        **figures.periods(),
+        "granularity": granularity.value,
+        "points": points(figures.period, granularity, point_rows(figures, granularity)),
     }
 
 
-TREND = Report("trend", "points", ("start", *_POINT), _parts, _build)
+TREND = Report("trend", "points", _COLUMNS, _parts, _build)

@@ -1,9 +1,9 @@
-// Talks to the API of the host that served this page, and to no other. The credential lives in this tab's session
-// storage: it arrives behind '#', which browsers send to nobody, and never stands in a query.
+// Requests to the API of this page's host, and to no other. The credential is in this tab's session storage:
+// it arrives behind '#', which browsers don't send, and is never part of a query.
 
-const STORED = "salespulse.token";
+const STORAGE_KEY = "salespulse.token";
 
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(status, problem, retryAfterS) {
     super(problem?.detail ?? `HTTP ${status}`);
     this.status = status;
@@ -13,37 +13,37 @@ export class Refused extends Error {
 }
 
 export function takeToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    sessionStorage.setItem(STORED, given);
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) {
+    sessionStorage.setItem(STORAGE_KEY, token);
     history.replaceState(null, "", location.pathname + location.search);
   }
-  return sessionStorage.getItem(STORED);
+  return sessionStorage.getItem(STORAGE_KEY);
 }
 
-export function keepToken(token) {
-  sessionStorage.setItem(STORED, token);
+export function storeToken(token) {
+  sessionStorage.setItem(STORAGE_KEY, token);
 }
 
-export function dropToken() {
-  sessionStorage.removeItem(STORED);
+export function removeToken() {
+  sessionStorage.removeItem(STORAGE_KEY);
 }
 
 async function request(path, { method = "GET", headers = {}, body, signal }) {
-  const given = { Authorization: `Bearer ${sessionStorage.getItem(STORED) ?? ""}`, ...headers };
-  if (body !== undefined) given["Content-Type"] = "application/json";
+  const allHeaders = { Authorization: `Bearer ${sessionStorage.getItem(STORAGE_KEY) ?? ""}`, ...headers };
+  if (body !== undefined) allHeaders["Content-Type"] = "application/json";
   const text = body === undefined ? undefined : JSON.stringify(body);
-  const response = await fetch(path, { method, headers: given, body: text, signal, cache: "no-store", credentials: "omit" });
+  const response = await fetch(path, { method, headers: allHeaders, body: text, signal, cache: "no-store", credentials: "omit" });
   if (!response.ok && response.status !== 304) {
     const isProblem = response.headers.get("content-type")?.includes("problem+json");
     const wait = Number(response.headers.get("retry-after"));
-    throw new Refused(response.status, isProblem ? await response.json() : null, Number.isFinite(wait) && wait > 0 ? wait : null);
+    throw new RequestError(response.status, isProblem ? await response.json() : null, Number.isFinite(wait) && wait > 0 ? wait : null);
   }
   return response;
 }
 
-/** Ask. Gives {status, etag, asOf, stalenessS, isStale, document}; `document` is null where the figures are still those of `etag`. */
-export async function ask(path, { etag = null, accept = "application/json", signal } = {}) {
+/** GET. Returns {status, etag, asOf, stalenessS, isStale, document}; `document` is null where the figures are still those of `etag`. */
+export async function get(path, { etag = null, accept = "application/json", signal } = {}) {
   const headers = { Accept: accept };
   if (etag) headers["If-None-Match"] = etag;
   const response = await request(path, { headers, signal });
@@ -57,25 +57,25 @@ export async function ask(path, { etag = null, accept = "application/json", sign
   };
 }
 
-/** Send. Gives the document that comes back; an idempotency key makes it repeatable. */
-export async function send(path, body, { key = null } = {}) {
+/** POST. Returns the response's document; an idempotency key makes the request repeatable. */
+export async function post(path, body, { key = null } = {}) {
   const headers = { Accept: "application/json", ...(key ? { "Idempotency-Key": key } : {}) };
   return (await request(path, { method: "POST", headers, body: body ?? {} })).json();
 }
 
-const SILENT_MAX_MS = 45_000; // three beats of the server's
+const SILENT_MAX_MS = 45_000; // three of the server's heartbeats
 
 /**
- * Follow a stream of events: EventSource can't carry a credential, and fetch can. Gives {id, type, data} as they come, and
- * null once the stream is open; ends when the server ends it; throws where it breaks, or is silent for too long.
+ * Follow a stream of events with fetch, since EventSource can't send a credential. Yields null once the stream is open, then
+ * {id, type, data} for each event; returns when the server ends the stream, and throws where it breaks or is silent for too long.
  */
 export async function* follow(path, { signal }) {
-  const own = new AbortController();
-  const abort = () => own.abort();
+  const controller = new AbortController();
+  const abort = () => controller.abort();
   signal.addEventListener("abort", abort);
   let timer = setTimeout(abort, SILENT_MAX_MS);
   try {
-    const response = await request(path, { headers: { Accept: "text/event-stream" }, signal: own.signal });
+    const response = await request(path, { headers: { Accept: "text/event-stream" }, signal: controller.signal });
     if (response.status === 204) return;
     yield null;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -94,6 +94,6 @@ export async function* follow(path, { signal }) {
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);
-    own.abort();
+    controller.abort();
   }
 }

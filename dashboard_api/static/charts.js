@@ -1,9 +1,9 @@
-// The charts, by Apache ECharts. Each keeps its instance: new figures move it, they don't redraw it from nothing.
+// The charts, drawn by Apache ECharts. Each keeps its instance, so that new figures animate it.
 import { echarts } from "./echarts/index.js";
 import { asCount, asHour, asMoney, asPoint, asShortMoney, asWeekday } from "./format.js";
-import { make } from "./parts.js";
+import { make } from "./elements.js";
 
-const shown = new Map();
+const charts = new Map();
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 
 function colours() {
@@ -13,12 +13,12 @@ function colours() {
 }
 
 function draw(box, label, option) {
-  let chart = shown.get(box.id)?.chart;
+  let chart = charts.get(box.id)?.chart;
   if (!chart) {
     chart = echarts.init(box, null, { renderer: "canvas" });
     new ResizeObserver(() => chart.resize()).observe(box);
   }
-  shown.set(box.id, { chart, again: () => draw(box, label, option) });
+  charts.set(box.id, { chart, redraw: () => draw(box, label, option) });
   box.setAttribute("aria-label", label);
   const colour = colours();
   chart.setOption({
@@ -30,9 +30,9 @@ function draw(box, label, option) {
   }, { replaceMerge: ["series"] });
 }
 
-/** Draw again in the colours of the theme that is in force now. */
+/** Redraw all charts in the colours of the current theme. */
 export function repaint() {
-  for (const { again } of shown.values()) again();
+  for (const { redraw } of charts.values()) redraw();
 }
 
 function tip(colour, formatter) {
@@ -117,20 +117,20 @@ export function drawHeat(box, cells) {
   const last = Math.max(...hours, 18);
   const labels = Array.from({ length: last - first + 1 }, (_, index) => asHour(first + index));
   const top = Math.max(1, ...cells.map((cell) => cell.sale_count));
-  const best = cells.reduce((found, cell) => (cell.sale_count > (found?.sale_count ?? 0) ? cell : found), null);
-  const found = new Map(cells.map((cell) => [`${cell.weekday} ${cell.hour}`, cell]));
+  const best = cells.reduce((top, cell) => (cell.sale_count > (top?.sale_count ?? 0) ? cell : top), null);
+  const cellsByHour = new Map(cells.map((cell) => [`${cell.weekday} ${cell.hour}`, cell]));
   const data = [];
   for (let weekday = 1; weekday <= 7; weekday += 1) {
-    for (let hour = first; hour <= last; hour += 1) data.push([hour - first, 7 - weekday, found.get(`${weekday} ${hour}`)?.sale_count ?? 0]);
+    for (let hour = first; hour <= last; hour += 1) data.push([hour - first, 7 - weekday, cellsByHour.get(`${weekday} ${hour}`)?.sale_count ?? 0]);
   }
-  const label = best ? `Heat map of sales by weekday and hour; most on ${asWeekday(best.weekday)} at ${asHour(best.hour)}. The table has every hour.` : "Heat map without sales";
+  const label = best ? `Heat map of sales by weekday and hour; peak on ${asWeekday(best.weekday)} at ${asHour(best.hour)}. The table has every hour.` : "Heat map without sales";
   draw(box, label, (colour) => ({
     grid: { left: 4, right: 8, top: 4, bottom: 2, containLabel: true },
     xAxis: { type: "category", data: labels, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: colour.muted, fontSize: 11.5, hideOverlap: true } },
     yAxis: { type: "category", data: [7, 6, 5, 4, 3, 2, 1].map(asWeekday), axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: colour.muted, fontSize: 11.5 } },
     visualMap: { show: false, min: 0, max: top, inRange: { color: [colour["heat-0"], colour["heat-1"], colour["heat-2"], colour["heat-3"]] } },
     tooltip: tip(colour, ({ data: [x, y, count] }) => tipOf(`${asWeekday(7 - y)}, ${asHour(x + first)} – ${asHour(x + first + 1)}`, [
-      ["Sales", asCount(count)], ["Net sales", asMoney(found.get(`${7 - y} ${x + first}`)?.net_amount ?? "0"), true],
+      ["Sales", asCount(count)], ["Net sales", asMoney(cellsByHour.get(`${7 - y} ${x + first}`)?.net_amount ?? "0"), true],
     ])),
     series: [{ id: "heat", type: "heatmap", data, itemStyle: { borderColor: colour.surface, borderWidth: 2, borderRadius: 4 }, emphasis: { itemStyle: { borderColor: colour.ink } } }],
   }));

@@ -1,4 +1,4 @@
-// Numbers and dates as people read them. Amounts come as decimal strings and are formatted as such: no binary rounding.
+// Numbers and dates as text. Amounts arrive as decimal strings and are formatted as such, without binary rounding.
 
 const LOCALE = navigator.language || "en-GB";
 let money = new Intl.NumberFormat(LOCALE, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -40,7 +40,7 @@ export function asRange(from, to) {
   return `${(isSameYear ? day : dayAndYear).format(utc(from))} – ${dayAndYear.format(utc(to))}`;
 }
 
-/** The label of a point of the trend: short for the axis, long for tooltip and table. */
+/** Return the label of a point of the trend: short for the axis, long for tooltip and table. */
 export function asPoint(start, granularity, isLong = false) {
   if (granularity === "hour") return isLong ? `${longDay.format(utc(start.slice(0, 10)))}, ${start.slice(11, 16)}` : start.slice(11, 16);
   if (granularity === "month") return month.format(utc(start));

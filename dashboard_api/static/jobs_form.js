@@ -1,24 +1,24 @@
-// The form of a kind, made from the JSON Schema of its parameters.
-import { asKind } from "./jobs_list.js";
-import { make } from "./parts.js";
+// The form of a kind, generated from the JSON Schema of its parameters.
+import { asKind } from "./jobs_view.js";
+import { make } from "./elements.js";
 
 const TYPES = { integer: "number", number: "number" };
 
-/** One property as {type, format, enum, isNullable, …}: a choice with null is that type, and may be left empty. */
+/** Return a property as {type, format, enum, isNullable, …}: a choice with null is that type, and may be left empty. */
 function plain(property) {
   const choices = property.anyOf?.filter((one) => one.type !== "null");
   return choices?.length === 1 ? { ...property, ...choices[0], isNullable: true } : property;
 }
 
-/** Show the fields of a schema; gives {read, showErrors}. */
+/** Show the fields of a schema; returns {read, showErrors}. */
 export function showFields(box, schema) {
   const required = new Set(schema.required ?? []);
   const fields = Object.entries(schema.properties ?? {}).map(([name, property]) => makeField(name, plain(property), required.has(name)));
   box.replaceChildren(...fields.map((field) => field.element));
   return {
-    /** The parameters that were given; what is left empty is left out. */
+    /** Return the parameters; empty ones are left out. */
     read: () => Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
-    /** Show what is wrong beside its field; gives what belongs to none. */
+    /** Show errors beside their fields; return those that belong to none. */
     showErrors(errors) {
       for (const field of fields) field.showError(errors.find((error) => error.field.split(".")[1] === field.name)?.detail ?? "");
       box.querySelector("[aria-invalid=true]")?.focus();
@@ -36,18 +36,18 @@ function makeField(name, property, isRequired) {
   label.htmlFor = input.id;
   const hint = make("span", "hint", property.description ?? "");
   hint.id = `hint-${name}`;
-  const wrong = make("span", "wrong");
-  wrong.id = `wrong-${name}`;
-  wrong.hidden = true;
-  input.setAttribute("aria-describedby", `${hint.id} ${wrong.id}`);
-  element.append(...(isFlag ? [input, label] : [label, input]), hint, wrong);
+  const errorText = make("span", "wrong");
+  errorText.id = `wrong-${name}`;
+  errorText.hidden = true;
+  input.setAttribute("aria-describedby", `${hint.id} ${errorText.id}`);
+  element.append(...(isFlag ? [input, label] : [label, input]), hint, errorText);
   return {
     name,
     element,
     read: () => readInput(input, property),
     showError(text) {
-      wrong.textContent = text;
-      wrong.hidden = !text;
+      errorText.textContent = text;
+      errorText.hidden = !text;
       input.setAttribute("aria-invalid", String(Boolean(text)));
     },
   };

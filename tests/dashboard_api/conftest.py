@@ -11,15 +11,15 @@ import pytest
 from dbconnect import Settings
 from pipelines.refresh import RefreshResult, refresh
 from sample_app.synthetic import generate
-from tests.dashboard_api.browsing import browser, visit  # noqa: F401 - fixtures
-from tests.dashboard_api.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
+from tests.dashboard_api.browser import browser, visit  # noqa: F401 - fixtures
+from tests.dashboard_api.server import SECRET, Api, dashboard_settings, heartbeats, serve, token_for
 from tests.servers import redis_servers
 from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, answers, clone, discard
 
 LAST_DAY = date(2025, 6, 30)
 EMPTY_TENANT = "tenant-without-sales"
-UNTHROTTLED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'
+UNLIMITED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'
 
 
 class Shop:
@@ -59,9 +59,13 @@ class Shop:
     def refresh(self) -> RefreshResult:
         """Apply what changed, and wait until the standby shows it."""
         self.installation.wait_for_replay()
-        made = self._connections
+        connections = self._connections
         # The shop may outlive a server that a test of another file has killed meanwhile.
-        if not all(answers(connection) for connection in (made.replica, made.warehouse, made.primary) if connection):
+        if not all(
+            answers(connection)
+            for connection in (connections.replica, connections.warehouse, connections.primary)
+            if connection
+        ):
             self._connections = self.installation.connections()
         result = refresh(self._connections, self.installation.options())
         self.installation.wait_for_replay()
@@ -100,7 +104,7 @@ def _own_settings_only() -> Iterator[None]:
 def shop(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Shop]:
     installation = clone(postgres_pair, retail_template)
     try:
-        with beating(installation):
+        with heartbeats(installation):
             yield Shop(installation)
     finally:
         discard(installation)
@@ -115,8 +119,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def api_settings(shop: Shop, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
     """Settings of an API over the shop; nothing is read from the environment."""
-    policies = tmp_path_factory.mktemp("policies") / "unthrottled.toml"
-    policies.write_text(UNTHROTTLED)
+    policies = tmp_path_factory.mktemp("policies") / "unlimited.toml"
+    policies.write_text(UNLIMITED)
 
     def make(**changes: Any) -> Settings:
         values = {"jwt_secret": SECRET, "redis_url": redis_url, "ratelimit_policies": policies, **changes}
@@ -127,12 +131,12 @@ def api_settings(shop: Shop, redis_url: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def api(api_settings: Callable[..., Settings]) -> Iterator[Api]:
-    with serve(api_settings()) as served:
-        yield served
+    with serve(api_settings()) as api:
+        yield api
 
 
 @pytest.fixture
 def client(api: Api, shop: Shop) -> Iterator[httpx.Client]:
     """The largest tenant's owner."""
-    with api.client(token_for(shop.tenant)) as made:
-        yield made
+    with api.client(token_for(shop.tenant)) as client:
+        yield client

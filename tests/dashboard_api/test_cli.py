@@ -13,7 +13,7 @@ from dbconnect import Settings
 from salespulse.cli.api_key import ApiKeyNotFoundError, api_key
 from salespulse.cli.token import TenantNotFoundError, token
 from tests.dashboard_api.conftest import Shop
-from tests.dashboard_api.serving import SECRET, Api
+from tests.dashboard_api.server import SECRET, Api
 
 Run = Callable[..., str]
 
@@ -32,11 +32,11 @@ def run(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 
 def test_a_token_by_the_tenants_name_opens_its_dashboard(run: Run, shop: Shop, api: Api) -> None:
     [[name]] = shop.query("SELECT name FROM retail.tenants WHERE id = %s", shop.tenant)
-    printed = json.loads(run(token, "--tenant", name, "--currency", "GBP", "--json"))
-    assert printed["tenant_id"] == shop.tenant
-    assert printed["url"].endswith(f"/#token={printed['token']}")
+    output = json.loads(run(token, "--tenant", name, "--currency", "GBP", "--json"))
+    assert output["tenant_id"] == shop.tenant
+    assert output["url"].endswith(f"/#token={output['token']}")
     assert run(token, "--tenant", shop.tenant).startswith("http://127.0.0.1:8400/#token=")
-    with api.client(printed["token"]) as client:
+    with api.client(output["token"]) as client:
         assert client.get("/api/me").json()["currency"] == "GBP"
 
 
@@ -51,15 +51,15 @@ def test_no_token_without_a_secret() -> None:
 
 
 def test_a_key_is_shown_once_listed_and_revoked(run: Run, shop: Shop, api: Api) -> None:
-    made = json.loads(
+    created = json.loads(
         run(api_key, "create", "--tenant", shop.tenant, "--name", "the till's report", "--days", "7", "--json")
     )
     shop.installation.wait_for_replay()
-    with api.client(**{"X-API-Key": made["key"]}) as client:
+    with api.client(**{"X-API-Key": created["key"]}) as client:
         assert client.get("/api/me").json()["tenant_id"] == shop.tenant
-    listed = {row["api_key_id"]: row for row in json.loads(run(api_key, "list", "--json"))}
-    assert listed[made["api_key_id"]]["name"] == "the till's report"
-    assert made["key"] not in run(api_key, "list", "--json") + run(api_key, "list")
-    assert "revoked" in run(api_key, "revoke", str(made["api_key_id"]))
+    keys = {row["api_key_id"]: row for row in json.loads(run(api_key, "list", "--json"))}
+    assert keys[created["api_key_id"]]["name"] == "the till's report"
+    assert created["key"] not in run(api_key, "list", "--json") + run(api_key, "list")
+    assert "revoked" in run(api_key, "revoke", str(created["api_key_id"]))
     with pytest.raises(ApiKeyNotFoundError):
-        run(api_key, "revoke", str(made["api_key_id"]))
+        run(api_key, "revoke", str(created["api_key_id"]))

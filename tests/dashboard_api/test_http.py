@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard_api.answers import render_csv
-from dashboard_api.logs import GatheringHandler, JsonFormatter
+from dashboard_api.process_setup import BufferedHandler, JsonFormatter
+from dashboard_api.serialization import render_csv
 from local_stack.waiting import wait_until
 from tests.dashboard_api.conftest import Shop
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 
 SUMMARY = "/api/dashboard/sales-summary"
 JUNE = {"from": "2025-06-01", "to": "2025-06-30"}
@@ -73,12 +73,12 @@ def test_the_tag_follows_the_figures_and_nothing_else(client: httpx.Client, api:
 @pytest.mark.parametrize("way", ["parameter", "header"])
 def test_csv(client: httpx.Client, way: str) -> None:
     document = client.get(SUMMARY, params=JUNE).json()
-    asked: dict[str, Any] = (
+    options: dict[str, Any] = (
         {"params": {**JUNE, "format": "csv"}}
         if way == "parameter"
         else {"params": JUNE, "headers": {"Accept": "text/csv"}}
     )
-    response = client.get(SUMMARY, **asked)
+    response = client.get(SUMMARY, **options)
     assert response.headers["content-type"].startswith("text/csv")
     assert 'filename="sales-summary.csv"' in response.headers["content-disposition"]
     assert response.headers["etag"]
@@ -93,9 +93,9 @@ def test_a_browser_that_takes_anything_gets_json(client: httpx.Client) -> None:
 
 def test_csv_runs_no_formulas_and_keeps_numbers() -> None:
     rows = [{"name": text, "amount": "-12.50"} for text in ("=1+1", "+x", "-x", "@x", "\tx", 'a "b", c\nd', "Plain")]
-    found = list(csv.reader(io.StringIO(render_csv(("name", "amount"), rows).decode()), lineterminator="\r\n"))
-    assert [row[0] for row in found[1:]] == ["'=1+1", "'+x", "'-x", "'@x", "'\tx", 'a "b", c\nd', "Plain"]
-    assert {row[1] for row in found[1:]} == {"-12.50"}
+    parsed = list(csv.reader(io.StringIO(render_csv(("name", "amount"), rows).decode()), lineterminator="\r\n"))
+    assert [row[0] for row in parsed[1:]] == ["'=1+1", "'+x", "'-x", "'@x", "'\tx", 'a "b", c\nd', "Plain"]
+    assert {row[1] for row in parsed[1:]} == {"-12.50"}
 
 
 def test_csv_without_rows_still_has_its_header(api: Api) -> None:
@@ -106,16 +106,16 @@ def test_csv_without_rows_still_has_its_header(api: Api) -> None:
 
 
 def test_pages_join_into_the_whole_list(client: httpx.Client) -> None:
-    asked = {"from": "2025-01-01", "to": "2025-06-30", "sort": "units"}
-    whole = client.get("/api/dashboard/top-products", params={**asked, "limit": 200}).json()
+    options = {"from": "2025-01-01", "to": "2025-06-30", "sort": "units"}
+    whole = client.get("/api/dashboard/top-products", params={**options, "limit": 200}).json()
     rows, offset = [], 0
     while offset is not None:
-        page = client.get("/api/dashboard/top-products", params={**asked, "limit": 7, "offset": offset}).json()
+        page = client.get("/api/dashboard/top-products", params={**options, "limit": 7, "offset": offset}).json()
         assert page["page"]["total_rows"] == whole["page"]["total_rows"]
         rows += page["products"]
         offset = page["page"]["next_offset"]
     assert rows == whole["products"]
-    past = client.get("/api/dashboard/top-products", params={**asked, "offset": 5_000}).json()
+    past = client.get("/api/dashboard/top-products", params={**options, "offset": 5_000}).json()
     assert past["products"] == []
     assert past["page"]["next_offset"] is None
 
@@ -133,9 +133,9 @@ def test_long_answers_are_compressed_for_who_can_read_them(client: httpx.Client)
 def test_what_is_compressed_is_one_gzip_member(client: httpx.Client) -> None:
     """Browsers read the first member of a gzip file only; the body is put together of two parts."""
     with client.stream("GET", SUMMARY, params=JUNE, headers={"Accept-Encoding": "gzip"}) as response:
-        packed = b"".join(response.iter_raw())
+        compressed = b"".join(response.iter_raw())
     reader = zlib.decompressobj(wbits=31)
-    body = reader.decompress(packed)
+    body = reader.decompress(compressed)
     assert reader.eof, "its checksum and length hold"
     assert reader.unused_data == b""
     assert json.loads(body)["as_of"] == response.headers["x-as-of"]
@@ -242,7 +242,7 @@ def test_an_error_that_nobody_expected_is_a_plain_500(
         message = "a secret detail"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr(api.services.watch, "version", broken)
+    monkeypatch.setattr(api.services.data_version, "version", broken)
     response = client.get(SUMMARY)
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
@@ -254,7 +254,7 @@ def test_an_error_that_nobody_expected_is_a_plain_500(
 
 def test_log_lines_are_gathered_but_a_warning_is_written_at_once() -> None:
     stream = io.StringIO()
-    handler = GatheringHandler(stream, every_s=3_600)
+    handler = BufferedHandler(stream, every_s=3_600)
     handler.handle(logging.makeLogRecord({"msg": "first", "levelno": logging.INFO}))
     assert stream.getvalue() == ""
     handler.handle(logging.makeLogRecord({"msg": "second", "levelno": logging.WARNING}))
@@ -266,7 +266,7 @@ def test_log_lines_are_gathered_but_a_warning_is_written_at_once() -> None:
 
 def test_log_lines_come_by_themselves() -> None:
     stream = io.StringIO()
-    handler = GatheringHandler(stream, every_s=0.01)
+    handler = BufferedHandler(stream, every_s=0.01)
     handler.handle(logging.makeLogRecord({"msg": "a line", "levelno": logging.INFO}))
     wait_until(lambda: stream.getvalue() == "a line\n", timeout_s=30, what="the line", every_s=0.01)
     handler.close()
@@ -287,6 +287,6 @@ def test_no_credential_reaches_the_log(client: httpx.Client, shop: Shop, caplog:
     caplog.set_level(logging.DEBUG)
     client.get(SUMMARY)
     client.get(SUMMARY, headers={"Authorization": "Bearer spk_of-someone"})
-    shown = [json.dumps(vars(record), default=str) for record in caplog.records if not record.name.startswith("http")]
-    assert any(SUMMARY in line for line in shown)
-    assert not any(token_for(shop.tenant)[:40] in line or "spk_of-someone" in line for line in shown)
+    lines = [json.dumps(vars(record), default=str) for record in caplog.records if not record.name.startswith("http")]
+    assert any(SUMMARY in line for line in lines)
+    assert not any(token_for(shop.tenant)[:40] in line or "spk_of-someone" in line for line in lines)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.dashboard_api.conftest import EMPTY_TENANT, Shop
-from tests.dashboard_api.serving import DASHBOARD, Api, token_for
+from tests.dashboard_api.server import DASHBOARD, Api, token_for
 
 TABLES = (
     "dim_tenant",
@@ -193,7 +193,7 @@ async def test_many_tenants_at_once_see_their_own_rows_only(api: Api, shop: Shop
         if tenant == EMPTY_TENANT and "totals" in document:
             assert document["totals"]["sale_count"] == 0
     distinct = {
-        report: {str(found) for (tenant, name, _), found in same.items() if name == report and tenant in shop.tenants}
+        report: {str(each) for (tenant, name, _), each in same.items() if name == report and tenant in shop.tenants}
         for report in reports
     }
-    assert all(len(found) >= len(shop.tenants) for found in distinct.values())
+    assert all(len(each) >= len(shop.tenants) for each in distinct.values())

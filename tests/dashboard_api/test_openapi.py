@@ -11,7 +11,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.dashboard_api.conftest import Shop
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 
 REPORTS = (
     "sales-summary",

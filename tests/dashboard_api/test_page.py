@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dbconnect import Settings
-from tests.dashboard_api.browsing import CHROMIUM, CONTRAST, DESKTOP, PATIENT_MS, PHONE, Visit, keep_screenshot
+from tests.dashboard_api.browser import CHROMIUM, CONTRAST, DESKTOP, PATIENT_MS, PHONE, Visit, keep_screenshot
 from tests.dashboard_api.conftest import EMPTY_TENANT, Shop
-from tests.dashboard_api.serving import serve, token_for
-from tests.dashboard_api.truth import ZERO, Question, Truth
+from tests.dashboard_api.expected_reports import ZERO, ExpectedReports, Selection
+from tests.dashboard_api.server import serve, token_for
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: tests/install-debian-packages has it")
 
@@ -23,35 +23,35 @@ def number(text: str) -> Decimal:
     return Decimal(re.sub(r"[^0-9.\-]", "", text))
 
 
-def shown(page: Page, tile: str) -> Decimal:
+def tile_value(page: Page, tile: str) -> Decimal:
     return number(page.locator(f".tile[data-name={tile}] .value").inner_text())
 
 
 def test_numbers_equal_sql(visit: Callable[..., Visit], shop: Shop) -> None:
-    truth = Truth(shop)
+    expected = ExpectedReports(shop)
     page = visit().figures(token_for(shop.tenant, currency="GBP"))
     period = page.evaluate("() => [document.getElementById('from').value, document.getElementById('to').value]")
-    asked = Question(shop.tenant, *(date.fromisoformat(day) for day in period))
-    sums = truth.sums("daily_store_sales", asked, lambda row: "all")["all"]
+    selection = Selection(shop.tenant, *(date.fromisoformat(day) for day in period))
+    sums = expected.sums("daily_store_sales", selection, lambda row: "all")["all"]
     cent = Decimal("0.01")
-    assert shown(page, "net_amount") == sums["net_amount"].quantize(cent)
-    assert shown(page, "sale_count") == sums["sale_count"]
-    assert shown(page, "units") == sums["units"]
-    assert shown(page, "margin_amount") == sums["margin_amount"].quantize(cent)
-    sold = sums["gross_amount"] - sums["discount_amount"]
-    assert shown(page, "average_order_value") == (sold / sums["sale_count"]).quantize(cent)
-    assert shown(page, "return_rate") == (sums["refund_amount"] / sold * 100).quantize(Decimal("0.1"))
-    customers = truth.sums("daily_customer_sales", asked, lambda row: row["customer_id"])
-    assert shown(page, "unique_customers") == sum(found["sale_count"] > 0 for found in customers.values())
+    assert tile_value(page, "net_amount") == sums["net_amount"].quantize(cent)
+    assert tile_value(page, "sale_count") == sums["sale_count"]
+    assert tile_value(page, "units") == sums["units"]
+    assert tile_value(page, "margin_amount") == sums["margin_amount"].quantize(cent)
+    after_discount = sums["gross_amount"] - sums["discount_amount"]
+    assert tile_value(page, "average_order_value") == (after_discount / sums["sale_count"]).quantize(cent)
+    assert tile_value(page, "return_rate") == (sums["refund_amount"] / after_discount * 100).quantize(Decimal("0.1"))
+    customers = expected.sums("daily_customer_sales", selection, lambda row: row["customer_id"])
+    assert tile_value(page, "unique_customers") == sum(sums_["sale_count"] > 0 for sums_ in customers.values())
     assert page.locator(".tile[data-name=net_amount] .value").inner_text().startswith("£")
 
-    products = truth.sums("daily_product_sales", asked, lambda row: row["product_id"])
+    products = expected.sums("daily_product_sales", selection, lambda row: row["product_id"])
     ranked = sorted(
         (s["gross_amount"] - s["discount_amount"] - s["refund_amount"] for s in products.values()), reverse=True
     )
     amounts = [number(text) for text in page.locator("#products .amount").all_inner_texts()]
     assert amounts == [amount.quantize(cent) for amount in ranked[:10]]
-    payments = truth.sums("daily_payment_sales", asked, lambda row: row["method"])
+    payments = expected.sums("daily_payment_sales", selection, lambda row: row["method"])
     received = sorted((s["payment_amount"] - s["refund_amount"] for s in payments.values()), reverse=True)
     assert [number(text) for text in page.locator("#payments .amount").all_inner_texts()] == [
         amount.quantize(cent) for amount in received
@@ -59,13 +59,13 @@ def test_numbers_equal_sql(visit: Callable[..., Visit], shop: Shop) -> None:
 
     page.get_by_role("button", name="Table").first.click()
     cells = page.locator("#trend-table tbody tr td:nth-child(2)").all_inner_texts()
-    by_day = truth.sums("daily_store_sales", asked, lambda row: row["business_date"])
-    days = [by_day.get(day, {"net_amount": ZERO})["net_amount"].quantize(cent) for day in sorted(day_range(asked))]
+    by_day = expected.sums("daily_store_sales", selection, lambda row: row["business_date"])
+    days = [by_day.get(day, {"net_amount": ZERO})["net_amount"].quantize(cent) for day in sorted(day_range(selection))]
     assert [number(text) for text in cells] == days
 
 
-def day_range(asked: Question) -> list[date]:
-    return [asked.first + timedelta(number) for number in range((asked.last - asked.first).days + 1)]
+def day_range(selection: Selection) -> list[date]:
+    return [selection.first + timedelta(number) for number in range((selection.last - selection.first).days + 1)]
 
 
 def test_charts_are_drawn(visit: Callable[..., Visit], shop: Shop) -> None:
@@ -84,7 +84,7 @@ def test_charts_are_drawn(visit: Callable[..., Visit], shop: Shop) -> None:
 
 def test_it_updates_by_itself_without_flicker(visit: Callable[..., Visit], shop: Shop) -> None:
     page = visit().figures(token_for(shop.tenant), "/?from=2025-06-01&to=2025-06-30")
-    before = shown(page, "sale_count")
+    before = tile_value(page, "sale_count")
     page.evaluate(
         "() => { window.removed = 0; window.tile = document.querySelector('[data-name=sale_count]');"
         " new MutationObserver((all) => all.forEach((m) => m.removedNodes.forEach((n) => {"
@@ -99,11 +99,11 @@ def test_it_updates_by_itself_without_flicker(visit: Callable[..., Visit], shop:
 
 def test_period_and_store_are_chosen_and_kept_in_the_address(visit: Callable[..., Visit], shop: Shop) -> None:
     page = visit().figures(token_for(shop.tenant))
-    whole = shown(page, "sale_count")
+    whole = tile_value(page, "sale_count")
     with page.expect_response(lambda response: "/overview" in response.url and "from=" in response.url):
         page.get_by_role("button", name="90 days").click()
     expect(page.get_by_role("button", name="90 days")).to_have_attribute("aria-pressed", "true")
-    assert shown(page, "sale_count") > whole
+    assert tile_value(page, "sale_count") > whole
     store = shop.stores[shop.tenant][0]
     with page.expect_response(lambda response: store in response.url):
         page.locator("#store").select_option(store)
@@ -143,7 +143,7 @@ def test_an_empty_shop_is_welcomed(visit: Callable[..., Visit]) -> None:
 def test_a_period_without_sales_says_so(visit: Callable[..., Visit], shop: Shop) -> None:
     page = visit().figures(token_for(shop.tenant), "/?from=2015-01-01&to=2015-01-31")
     expect(page.locator("#products")).to_contain_text("No sales in this period.")
-    assert shown(page, "sale_count") == 0
+    assert tile_value(page, "sale_count") == 0
 
 
 def test_429_is_shown_kindly_and_ends_by_itself(
@@ -159,7 +159,7 @@ def test_429_is_shown_kindly_and_ends_by_itself(
         notice = page.get_by_role("alert")
         expect(notice).to_contain_text("One moment, please.", timeout=3 * PATIENT_MS)
         assert page.locator(".tile .value").first.inner_text()
-        expect(page.locator("#fresh-text")).to_contain_text(re.compile(r"Again in \d+ s"))
+        expect(page.locator("#fresh-text")).to_contain_text(re.compile(r"Retry in \d+ s"))
         expect(notice).to_be_hidden(timeout=3 * PATIENT_MS)
 
 
@@ -207,12 +207,12 @@ def test_it_is_usable_with_the_keyboard_alone(visit: Callable[..., Visit], shop:
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "Skip to the figures"
     page.keyboard.press("Enter")
-    reached = []
+    focused = []
     for _ in range(16):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => document.activeElement.id || document.activeElement.textContent"))
-    for wanted in ("7 days", "from", "to", "store", "Table"):
-        assert wanted in reached, reached
+        focused.append(page.evaluate("() => document.activeElement.id || document.activeElement.textContent"))
+    for name in ("7 days", "from", "to", "store", "Table"):
+        assert name in focused, focused
     page.get_by_role("button", name="7 days").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")

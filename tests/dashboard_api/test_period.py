@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE, Period, Piece, split
-from dashboard_api.reports.trend import suited
+from dashboard_api.reports.trend import default_granularity
 
 periods = st.builds(
     lambda first, days: Period(first, first + timedelta(days)),
@@ -31,9 +31,9 @@ def dates_of(piece: Piece) -> list[date]:
     month = piece.first
     while month <= piece.last:
         assert month.day == 1
-        after = (month + timedelta(32)).replace(day=1)
-        covered += Period(month, after - timedelta(1)).dates
-        month = after
+        next_month = (month + timedelta(32)).replace(day=1)
+        covered += Period(month, next_month - timedelta(1)).dates
+        month = next_month
     return covered
 
 
@@ -87,5 +87,8 @@ def test_previous_is_as_long_and_adjoins(period: Period) -> None:
 
 def test_granularity_keeps_a_chart_readable() -> None:
     first = date(2025, 1, 1)
-    found = [suited(Period(first, first + timedelta(days - 1))).value for days in (1, 2, 3, 92, 93, 400, 401, 1_100)]
-    assert found == ["hour", "hour", "day", "day", "week", "week", "month", "month"]
+    granularities = [
+        default_granularity(Period(first, first + timedelta(days - 1))).value
+        for days in (1, 2, 3, 92, 93, 400, 401, 1_100)
+    ]
+    assert granularities == ["hour", "hour", "day", "day", "week", "week", "month", "month"]

@@ -18,8 +18,8 @@ from pipelines.refresh import refresh
 from pipelines.source import SourceMapping
 from sample_app.synthetic import generate
 from tests.dashboard_api.conftest import Shop
-from tests.dashboard_api.running import answers, environment, free_port, run
-from tests.dashboard_api.serving import SECRET, beating, dashboard_settings, serve, token_for
+from tests.dashboard_api.process import answers, environment, free_port, run
+from tests.dashboard_api.server import SECRET, dashboard_settings, heartbeats, serve, token_for
 from tests.servers import Database
 from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, install_application, one, prepare_database, set_up_roles
@@ -55,8 +55,8 @@ def test_the_process_serves_logs_json_and_ends_on_sigterm(
         _, log = process.communicate(timeout=20)
     assert process.returncode == 0
     lines = [json.loads(line) for line in log.splitlines()]
-    served = [line for line in lines if line.get("request_id") == "seen-in-the-log"]
-    assert [(line["path"], line["status"], line["subject"]) for line in served] == [("/api/me", 200, "someone")]
+    access_lines = [line for line in lines if line.get("request_id") == "seen-in-the-log"]
+    assert [(line["path"], line["status"], line["subject"]) for line in access_lines] == [("/api/me", 200, "someone")]
     assert SECRET.get_secret_value() not in log
 
 
@@ -75,7 +75,7 @@ def test_without_a_refresh_the_figures_are_being_prepared(
 ) -> None:
     urls = dashboard_settings(installation)
     settings = api_settings(dashboard_url=urls.dashboard_url, dashboard_fallback_url=urls.dashboard_fallback_url)
-    with beating(installation), serve(settings) as api, api.client(token_for("anyone")) as client:
+    with heartbeats(installation), serve(settings) as api, api.client(token_for("anyone")) as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/healthz").status_code == 200
         assert client.get("/").status_code == 200
@@ -106,7 +106,7 @@ def test_an_outage_is_503_and_ends_by_itself(
     installation.wait_for_replay()
     urls = dashboard_settings(installation)
     settings = api_settings(dashboard_url=urls.dashboard_url, dashboard_fallback_url=urls.dashboard_fallback_url)
-    with beating(installation), serve(settings) as api, api.client(token_for(tenant)) as client:
+    with heartbeats(installation), serve(settings) as api, api.client(token_for(tenant)) as client:
 
         def ask(**params: Any) -> httpx.Response:
             return client.get("/api/dashboard/sales-summary", params=params)
@@ -116,8 +116,8 @@ def test_an_outage_is_503_and_ends_by_itself(
         own_pair.standby.stop()
         own_pair.primary.stop()
         wait_until(lambda: client.get("/readyz").status_code == 503, timeout_s=20, what="/readyz to say so")
-        kept = ask()
-        assert (kept.status_code, kept.headers.get("x-stale")) == (200, "true")
+        cached = ask()
+        assert (cached.status_code, cached.headers.get("x-stale")) == (200, "true")
         other = ask(to="2025-12-20")
         assert other.status_code == 503
         assert int(other.headers["retry-after"]) >= 1

@@ -13,8 +13,7 @@ from prometheus_client.core import Metric
 
 from background_jobs.store import FailureCode, Histogram, JobState, JobStats, families
 from background_jobs.webhooks import DELIVERY_OUTCOMES
-from dashboard_api.collector import Reading, StateCollector
-from dashboard_api.metrics import Metrics
+from dashboard_api.metrics import ApiMetrics, StateCollector, StateSnapshot
 from dbconnect.pool_options import PoolState
 from dbconnect.router_base import RouterState
 from dbconnect.server_record import ServerState
@@ -41,10 +40,10 @@ _ALWAYS = {"instance", "job", "le", "alertname", "alertstate"}
 
 def collected() -> Iterator[Metric]:
     """Every family that `/metrics` may show, from the collectors themselves, each label used once."""
-    requests = Metrics()
+    requests = ApiMetrics()
     requests.observe_request("/api/me", "GET", 200, 0.1)
     requests.cache_lookups.labels("hit")
-    requests.query_seconds.labels("summary")
+    requests.report_seconds.labels("summary")
     yield from requests.registry.collect()
     limiter = LimiterMetrics(lambda: 0)
     limiter.policy("default")
@@ -52,8 +51,8 @@ def collected() -> Iterator[Metric]:
     server = ServerState("replica", False, True, "", "", lag_s=1.0, lag_bytes=1, check_age_s=0.1, weight=1)
     pools = {"replica": PoolState(size=1, limit=1, in_use=1, waiting=1)}
     state = RouterState((server,), pools, fallback_budget=1.0, preparing={}, reads={"fresh": 1})
-    reading = Reading(freshness=None, cache_bytes=0, cache_entries=0, questions_waiting=0, router=state)
-    yield from StateCollector(lambda: reading).collect()
+    snapshot = StateSnapshot(freshness=None, cache_bytes=0, cache_entries=0, requests_waiting=0, router=state)
+    yield from StateCollector(lambda: snapshot).collect()
     yield from families(STATS)
 
 

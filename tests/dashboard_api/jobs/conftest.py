@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from dbconnect import Settings
-from tests.dashboard_api.browsing import browser, visit  # noqa: F401 - fixtures
+from tests.dashboard_api.browser import browser, visit  # noqa: F401 - fixtures
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import SECRET, Api, beating, dashboard_settings, serve, token_for
+from tests.dashboard_api.server import SECRET, Api, dashboard_settings, heartbeats, serve, token_for
 from tests.servers import redis_servers
 from tests.servers.postgres import PostgresPair
 from tests.warehouse import Installation, Template, clone, discard
 
-UNTHROTTLED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'
+UNLIMITED = '[policies.default]\nlimits = ["1000000/minute per user"]\n'
 WEBSERVER = "http://dagster.example:3000"
 MakeSettings = Callable[..., Settings]
 
@@ -31,14 +31,14 @@ def _own_settings_only() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ground(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Installation]:
+def warehouse_without_figures(postgres_pair: PostgresPair, retail_template: Template) -> Iterator[Installation]:
     """A warehouse without figures: jobs need none."""
-    made = clone(postgres_pair, retail_template)
+    installation = clone(postgres_pair, retail_template)
     try:
-        with beating(made):
-            yield made
+        with heartbeats(installation):
+            yield installation
     finally:
-        discard(made)
+        discard(installation)
 
 
 @pytest.fixture(scope="session")
@@ -49,30 +49,32 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_ser
 
 @pytest.fixture(scope="session")
 def job_settings(
-    ground: Installation, redis_server: redis_servers.Server, tmp_path_factory: pytest.TempPathFactory
+    warehouse_without_figures: Installation,
+    redis_server: redis_servers.Server,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> MakeSettings:
     """Settings of an API over it; nothing is read from the environment."""
     folder = tmp_path_factory.mktemp("jobs")
-    (folder / "unthrottled.toml").write_text(UNTHROTTLED)
+    (folder / "unlimited.toml").write_text(UNLIMITED)
     (folder / "exports").mkdir()
 
     def make(**changes: Any) -> Settings:
         values = {
             "jwt_secret": SECRET,
             "redis_url": f"redis://127.0.0.1:{redis_server.port}/0",
-            "ratelimit_policies": folder / "unthrottled.toml",
+            "ratelimit_policies": folder / "unlimited.toml",
             "export_dir": folder / "exports",
             "dagster_webserver_url": WEBSERVER,
         }
-        return dashboard_settings(ground, **(values | changes))
+        return dashboard_settings(warehouse_without_figures, **(values | changes))
 
     return make
 
 
 @pytest.fixture(scope="session")
 def api(job_settings: MakeSettings) -> Iterator[Api]:
-    with serve(job_settings()) as served:
-        yield served
+    with serve(job_settings()) as api:
+        yield api
 
 
 @pytest.fixture
@@ -84,11 +86,11 @@ def tenant() -> str:
 @pytest.fixture
 def client(api: Api, tenant: str) -> Iterator[httpx.Client]:
     """The tenant's owner."""
-    with api.client(token_for(tenant)) as made:
-        yield made
+    with api.client(token_for(tenant)) as client:
+        yield client
 
 
 @pytest.fixture
 def worker(redis_server: redis_servers.Server) -> Iterator[Worker]:
-    with Worker.on(redis_server.port) as made:
-        yield made
+    with Worker.on(redis_server.port) as worker:
+        yield worker

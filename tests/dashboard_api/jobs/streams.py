@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.dashboard_api.serving import Api
+from tests.dashboard_api.server import Api
 
-PATIENT_S = 60
+TIMEOUT_S = 60
 
 
 @dataclass
@@ -38,12 +38,12 @@ class Stream:
         self._writer = writer
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.beats = 0
+        self.heartbeats = 0
         self.is_complete = False
 
     async def begin(self, path: str, token: str, headers: dict[str, str]) -> None:
-        given = {"Host": "api", "Authorization": f"Bearer {token}", "Accept": "text/event-stream", **headers}
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
+        all_headers = {"Host": "api", "Authorization": f"Bearer {token}", "Accept": "text/event-stream", **headers}
+        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in all_headers.items()), "", ""]
         self._writer.write("\r\n".join(lines).encode())
         self.status = int((await self._line()).split()[1])
         while line := (await self._line()).strip():
@@ -62,33 +62,33 @@ class Stream:
             elif name == "data":
                 yield Event(number, kind, json.loads(value), asyncio.get_running_loop().time())
                 number = 0
-            elif not name and value == "still here":
-                self.beats += 1
+            elif not name and value == "heartbeat":
+                self.heartbeats += 1
             elif line == "0\r\n":
                 self.is_complete = True
                 return
 
     async def take(self, count: int) -> list[Event]:
         """Give so many events."""
-        found: list[Event] = []
+        events: list[Event] = []
         if count:
             async for event in self.events():
-                found.append(event)
-                if len(found) == count:
+                events.append(event)
+                if len(events) == count:
                     break
-        return found
+        return events
 
     async def all(self) -> list[Event]:
         """Give every event until the end."""
         return [event async for event in self.events()]
 
     async def _line(self) -> str:
-        async with asyncio.timeout(PATIENT_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return (await self._reader.readline()).decode()
 
 
 @asynccontextmanager
-async def opened(api: Api, path: str, token: str, *, limit: int = 2**16, **headers: str) -> AsyncIterator[Stream]:
+async def open_stream(api: Api, path: str, token: str, *, limit: int = 2**16, **headers: str) -> AsyncIterator[Stream]:
     """Open a stream; `limit` bounds what is buffered on this side."""
     address = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=limit)

@@ -5,7 +5,7 @@ import pytest
 
 from background_jobs.store import ENDED, JobState
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def test_cancelling(
 ) -> None:
     job = worker.bring_to(state, worker.submit(tenant, max_attempts=3).id)
     response = client.post(f"/api/jobs/{job.id}/cancel")
-    found = worker.job(job.id)
+    stored = worker.job(job.id)
     # One between two attempts has no run that would have to stop: it may be over at once.
-    if state is JobState.RETRYING and found.state is JobState.CANCELED:
+    if state is JobState.RETRYING and stored.state is JobState.CANCELED:
         status, after = 200, JobState.CANCELED
-    assert (response.status_code, found.state) == (status, after), response.text
+    assert (response.status_code, stored.state) == (status, after), response.text
     if status == 409:
         assert response.json()["type"] == "/problems/job-ended"
         assert state in response.json()["detail"]

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from background_jobs.store import Caps
-from dashboard_api.jobs import errors
-from dashboard_api.jobs.errors import ProblemError
+from dashboard_api import errors
+from dashboard_api.errors import ProblemError
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 from tests.docs.pages import read_page
 
 PAGE = read_page("docs/jobs-api.md")
+DASHBOARD_PAGE = read_page("docs/dashboard-api.md")
 README = read_page("README.md")
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH")
 
@@ -57,7 +58,7 @@ def _busy(worker: Worker, api: Api, tenant: str) -> Iterator[None]:
     thread.join()
 
 
-def typed(text: str, api: Api, tenant: str) -> str:
+def run_shell(text: str, api: Api, tenant: str) -> str:
     """What a shell prints."""
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", text],
@@ -75,17 +76,17 @@ def typed(text: str, api: Api, tenant: str) -> str:
 def test_the_examples_run(api: Api, tenant: str) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 7
-    asked, keyed, waited, looked, followed, cancelled, fetched = blocks
-    assert json.loads(typed(asked, api, tenant))["state"] == "queued"
-    assert json.loads(typed(keyed, api, tenant))["id"] == json.loads(typed(keyed, api, tenant))["id"]
-    assert json.loads(typed(waited, api, tenant))["state"] == "succeeded"
-    stream = typed(looked + followed, api, tenant).partition("retry: ")[2]
+    submit, idempotent, wait, status, follow, cancel, fetch = blocks
+    assert json.loads(run_shell(submit, api, tenant))["state"] == "queued"
+    assert json.loads(run_shell(idempotent, api, tenant))["id"] == json.loads(run_shell(idempotent, api, tenant))["id"]
+    assert json.loads(run_shell(wait, api, tenant))["state"] == "succeeded"
+    stream = run_shell(status + follow, api, tenant).partition("retry: ")[2]
     assert stream.index("event: state") < stream.index('"percent":50.0') < stream.index('"state":"succeeded"')
-    told = json.loads(re.findall(r"^data: (.*)$", PAGE, re.MULTILINE)[0])
-    assert set(told) == set(json.loads(re.findall(r"^data: (.*)$", stream, re.MULTILINE)[0]))
-    assert "409" in typed(looked + followed + cancelled.replace("-sS", "-sS -w '%{http_code}'"), api, tenant)
-    result = json.loads(typed(fetched, api, tenant))
-    assert typed(f'curl -sS "$API{result["file"]["url"]}"', api, tenant) == "business_date\n"
+    event = json.loads(re.findall(r"^data: (.*)$", PAGE, re.MULTILINE)[0])
+    assert set(event) == set(json.loads(re.findall(r"^data: (.*)$", stream, re.MULTILINE)[0]))
+    assert "409" in run_shell(status + follow + cancel.replace("-sS", "-sS -w '%{http_code}'"), api, tenant)
+    result = json.loads(run_shell(fetch, api, tenant))
+    assert run_shell(f'curl -sS "$API{result["file"]["url"]}"', api, tenant) == "business_date\n"
 
 
 @pytest.mark.usefixtures("_busy")
@@ -95,7 +96,7 @@ def test_the_readmes_two_curls(api: Api, tenant: str) -> None:
     ]
     lines = [line for line in block.splitlines() if not line.startswith("TOKEN=")]
     assert len(lines) == 2
-    stream = typed("\n".join(lines).replace("http://127.0.0.1:8400", "$API"), api, tenant)
+    stream = run_shell("\n".join(lines).replace("http://127.0.0.1:8400", "$API"), api, tenant)
     assert '"kind":"refresh_sales_summary"' in stream
     assert '"percent":100.0' in stream
     assert stream.rstrip().splitlines()[-1].count('"state":"succeeded"') == 1
@@ -109,4 +110,4 @@ def test_every_refusal_is_described() -> None:
     ]
     assert own
     for error in own:
-        assert f"`/problems/{error.kind}`" in PAGE, error
+        assert f"`/problems/{error.kind}`" in PAGE + DASHBOARD_PAGE, error

@@ -8,7 +8,7 @@ import pytest
 
 from background_jobs.store import JobState
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 
 ROUTES = [
     ("GET", "/api/jobs/{}"),

@@ -11,7 +11,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from background_jobs.kinds import KINDS
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, token_for
+from tests.dashboard_api.server import Api, token_for
 
 OPERATIONS = [
     ("POST", "/api/jobs"),
@@ -68,10 +68,10 @@ def test_a_real_job_is_as_the_document_says(document: Any, client: httpx.Client,
 
 
 def test_the_document_is_complete(client: httpx.Client) -> None:
-    found = client.get("/openapi.json").json()
+    openapi = client.get("/openapi.json").json()
     operations = {
         (method.upper(), path): operation
-        for path, methods in found["paths"].items()
+        for path, methods in openapi["paths"].items()
         if path.startswith(("/api/jobs", "/api/hooks"))
         for method, operation in methods.items()
     }

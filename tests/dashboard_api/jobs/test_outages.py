@@ -11,9 +11,9 @@ import pytest
 from background_jobs.store import Deadlines
 from local_stack.waiting import wait_until
 from tests.dashboard_api.jobs.conftest import MakeSettings
-from tests.dashboard_api.jobs.streams import opened
+from tests.dashboard_api.jobs.streams import open_stream
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, serve, token_for
+from tests.dashboard_api.server import Api, serve, token_for
 from tests.servers.redis_servers import Server
 
 # A little more than the store's own patience: what a caller waits at most.
@@ -59,12 +59,12 @@ def test_jobs_are_503_and_the_rest_goes_on(own_api: Api, own_redis: Server, tena
                 ("POST", f"/api/jobs/{job.id}/cancel"),
                 ("POST", "/api/jobs"),
             ):
-                began = time.monotonic()
+                started_at = time.monotonic()
                 answer = client.request(method, path, json={"kind": "hello_world"} if path == "/api/jobs" else None)
                 assert (answer.status_code, answer.json()["type"]) == (503, "/problems/jobs-unavailable"), path
                 assert int(answer.headers["retry-after"]) >= 1
                 assert "127.0.0.1" not in answer.text
-                assert time.monotonic() - began < SOON_S * 4
+                assert time.monotonic() - started_at < SOON_S * 4
             metrics = client.get("/metrics")
             assert metrics.status_code == 200
             assert "jobs_store_up 0.0" in metrics.text
@@ -88,17 +88,17 @@ async def test_a_stream_outlives_an_outage_and_misses_nothing(
     own_api: Api, own_redis: Server, tenant: str, how: str
 ) -> None:
     with Worker.on(own_redis.port) as worker:
-        feed = own_api.services.jobs.feed
-        await wait_for(lambda: feed.is_connected, "the feed")
+        events = own_api.services.jobs.events
+        await wait_for(lambda: events.is_connected, "the feed")
         job = worker.submit(tenant, deadlines=Deadlines(lease_s=0))
         attempt = worker.start(job.id)
-        async with opened(own_api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
+        async with open_stream(own_api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
             assert len(await stream.take(3)) == 3
             if how == "stopped":
                 own_redis.signal(signal.SIGSTOP)
             else:
                 own_redis.kill()
-            await wait_for(lambda: not feed.is_connected, "the outage to be noticed")
+            await wait_for(lambda: not events.is_connected, "the outage to be noticed")
             if how == "stopped":
                 own_redis.signal(signal.SIGCONT)
             else:
@@ -114,17 +114,17 @@ async def test_a_stream_outlives_an_outage_and_misses_nothing(
 async def test_a_feed_that_begins_anew_is_followed(own_api: Api, own_redis: Server, tenant: str) -> None:
     """Redis is back without its data: what happens from then on is told all the same."""
     with Worker.on(own_redis.port) as worker:
-        feed = own_api.services.jobs.feed
-        await wait_for(lambda: feed.is_connected, "the feed")
+        events = own_api.services.jobs.events
+        await wait_for(lambda: events.is_connected, "the feed")
         worker.submit(tenant)
         # As if the feed had been written by a server whose clock is years ahead.
-        feed._position = "99999999999999-0"
+        events._position = "99999999999999-0"
         own_redis.kill()
-        await wait_for(lambda: not feed.is_connected, "the outage to be noticed")
+        await wait_for(lambda: not events.is_connected, "the outage to be noticed")
         own_redis.start()
-        await wait_for(lambda: feed.is_connected, "the feed to be back")
-        async with opened(own_api, "/api/jobs/events", token_for(tenant)) as stream:
-            await wait_for(lambda: feed._of_tenant.get(tenant), "the stream to be open")
+        await wait_for(lambda: events.is_connected, "the feed to be back")
+        async with open_stream(own_api, "/api/jobs/events", token_for(tenant)) as stream:
+            await wait_for(lambda: events._of_tenant.get(tenant), "the stream to be open")
             job = worker.submit(tenant)
             [event] = await stream.take(1)
         assert event.data["job_id"] == job.id

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from background_jobs.store import JobState
-from tests.dashboard_api.browsing import CHROMIUM, CONTRAST, DESKTOP, PHONE, Visit, keep_screenshot
+from tests.dashboard_api.browser import CHROMIUM, CONTRAST, DESKTOP, PHONE, Visit, keep_screenshot
 from tests.dashboard_api.jobs.conftest import WEBSERVER, MakeSettings
 from tests.dashboard_api.jobs.test_results import CONTENT, export
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, serve, token_for
+from tests.dashboard_api.server import Api, serve, token_for
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: tests/install-debian-packages has it")
 Begin = Callable[..., Visit]
@@ -33,20 +33,20 @@ def test_progress_is_seen_as_it_is_made(visit: Begin, worker: Worker, tenant: st
     page = opened(visit(), tenant)
     expect(page.locator("#none")).to_contain_text("No jobs yet")
     job = worker.submit(tenant, "refresh_sales_summary")
-    shown = row(page, job.id)
-    expect(shown.locator(".chip")).to_have_text("Queued")
+    job_row = row(page, job.id)
+    expect(job_row.locator(".chip")).to_have_text("Queued")
     attempt = worker.start(job.id)
-    expect(shown.locator(".chip")).to_have_text("Running")
-    assert shown.locator("progress").get_attribute("value") is None, "how far is not known yet"
+    expect(job_row.locator(".chip")).to_have_text("Running")
+    assert job_row.locator("progress").get_attribute("value") is None, "how far is not known yet"
     page.evaluate("(id) => { window.row = document.querySelector(`[data-id='${id}']`); }", job.id)
     for percent in (7, 50, 99):
         worker.store.report(job.id, attempt, percent=percent, step="applying", message=f"{percent} of 100 sales")
-        expect(shown.locator(".said")).to_have_text(f"{percent} % · applying · {percent} of 100 sales")
-        assert shown.locator("progress").get_attribute("value") == str(percent)
+        expect(job_row.locator(".message")).to_have_text(f"{percent} % · applying · {percent} of 100 sales")
+        assert job_row.locator("progress").get_attribute("value") == str(percent)
     worker.store.succeed(job.id, attempt)
-    expect(shown.locator(".chip")).to_have_text("Done")
-    expect(shown.locator("progress")).to_have_count(0)
-    expect(shown.locator(".when")).to_have_text(re.compile(r"^[\d.]+ s · \d+ s ago$"))
+    expect(job_row.locator(".chip")).to_have_text("Done")
+    expect(job_row.locator("progress")).to_have_count(0)
+    expect(job_row.locator(".when")).to_have_text(re.compile(r"^[\d.]+ s · \d+ s ago$"))
     assert page.evaluate("() => window.row.isConnected"), "the same element, changed in place"
 
 
@@ -55,18 +55,18 @@ def test_a_job_is_started_and_cancelled(visit: Begin, worker: Worker, tenant: st
     page.get_by_label("Kind").select_option("hello_world")
     page.get_by_label("Steps", exact=True).fill("3")
     page.get_by_role("button", name="Start", exact=True).click()
-    shown = page.locator(".job")
-    expect(shown).to_have_count(1)
+    job_row = page.locator(".job")
+    expect(job_row).to_have_count(1)
     [job] = worker.store.list(tenant).jobs
     assert (job.kind, job.params["steps"], job.params["fail"]) == ("hello_world", 3, False)
     worker.start(job.id)
-    expect(shown.locator(".chip")).to_have_text("Running")
+    expect(job_row.locator(".chip")).to_have_text("Running")
     page.get_by_role("button", name="Cancel Hello world").click()
-    expect(shown.locator(".chip")).to_have_text("Canceling")
-    expect(shown.locator(".stop")).to_be_disabled()
+    expect(job_row.locator(".chip")).to_have_text("Canceling")
+    expect(job_row.locator(".stop")).to_be_disabled()
     assert worker.job(job.id).state is JobState.CANCELING
     worker.store.end_canceled(job.id, 1)
-    expect(shown.locator(".chip")).to_have_text("Canceled")
+    expect(job_row.locator(".chip")).to_have_text("Canceled")
 
 
 def test_what_can_not_be_used_is_said_beside_its_field(visit: Begin, worker: Worker, tenant: str) -> None:
@@ -103,7 +103,7 @@ def test_details_tell_what_happened(visit: Begin, api: Api, worker: Worker, tena
     expect(dialog.locator("#d-events li")).to_have_count(5)
     expect(dialog.locator("#d-events li").first).to_contain_text("applying")
     worker.store.fail(job.id, attempt, "STEP_FAILURE", "a column is gone", may_retry=False)
-    expect(dialog.locator("#d-said")).to_have_text("STEP_FAILURE: a column is gone")
+    expect(dialog.locator("#d-message")).to_have_text("STEP_FAILURE: a column is gone")
     expect(dialog.locator("#d-cancel")).to_be_hidden()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
@@ -119,8 +119,8 @@ def test_an_export_is_downloaded(visit: Begin, api: Api, worker: Worker, tenant:
 
 
 def test_lists_are_narrowed_and_go_back(visit: Begin, worker: Worker, tenant: str) -> None:
-    made = [worker.submit(tenant).id for _ in range(60)]
-    worker.store.cancel(made[3])
+    job_ids = [worker.submit(tenant).id for _ in range(60)]
+    worker.store.cancel(job_ids[3])
     page = opened(visit(), tenant)
     expect(page.locator(".job")).to_have_count(50)
     page.get_by_role("button", name="Older jobs").click()
@@ -129,7 +129,7 @@ def test_lists_are_narrowed_and_go_back(visit: Begin, worker: Worker, tenant: st
     page.get_by_role("button", name="Failed").click()
     expect(page.locator(".job")).to_have_count(1)
     page.get_by_role("button", name="Done").click()
-    expect(page.locator("#none")).to_have_text("No such jobs.")
+    expect(page.locator("#none")).to_have_text("No matching jobs.")
 
 
 def test_the_two_pages_lead_to_each_other(visit: Begin, tenant: str) -> None:
@@ -143,7 +143,7 @@ def test_the_two_pages_lead_to_each_other(visit: Begin, tenant: str) -> None:
 
 def test_who_may_not_is_told(visit: Begin, worker: Worker, tenant: str) -> None:
     page = visit().open(None, "/jobs")
-    expect(page.get_by_role("heading", name="Work in the background")).to_be_visible()
+    expect(page.get_by_role("heading", name="Background jobs")).to_be_visible()
     page.get_by_label("Access token").fill(token_for(tenant))
     page.get_by_role("button", name="Show the jobs").press("Enter")
     expect(page.locator("#fresh-text")).to_have_text("Live")
@@ -214,12 +214,12 @@ def test_it_is_usable_with_the_keyboard_alone(visit: Begin, worker: Worker, tena
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "Skip to the jobs"
     page.keyboard.press("Enter")
-    reached = []
+    focused = []
     for _ in range(12):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => document.activeElement.id || document.activeElement.textContent"))
-    for wanted in ("kind", "start-button", "All", "Failed", "Hello world", "Cancel"):
-        assert wanted in reached, reached
+        focused.append(page.evaluate("() => document.activeElement.id || document.activeElement.textContent"))
+    for expected in ("kind", "start-button", "All", "Failed", "Hello world", "Cancel"):
+        assert expected in focused, focused
     page.get_by_role("button", name="Hello world", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()

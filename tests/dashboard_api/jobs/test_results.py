@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from background_jobs.store import Job, JobState
-from dashboard_api.jobs.links import LINK_S
+from dashboard_api.jobs.results import LINK_VALID_S
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api
+from tests.dashboard_api.server import Api
 
 CONTENT = b"business_date,net_amount\r\n2011-11-01,12.500\r\n"
 
@@ -67,7 +67,7 @@ def test_a_file_is_fetched_by_its_link_alone(api: Api, client: httpx.Client, wor
         "csv",
     )
     expires = int(parse_qs(urlsplit(file["url"]).query)["expires"][0])
-    assert LINK_S - 60 < expires - time.time() <= LINK_S
+    assert LINK_VALID_S - 60 < expires - time.time() <= LINK_VALID_S
     with api.client() as nobody:
         response = nobody.get(file["url"])
     assert (response.status_code, response.content) == (200, CONTENT)
@@ -93,8 +93,8 @@ def test_a_link_can_not_be_made_or_prolonged(api: Api, client: httpx.Client, wor
         {**query, "signature": ""},
     ]
     with api.client() as nobody:
-        for given in forged:
-            assert nobody.get(path, params=given).status_code == 403, given
+        for params in forged:
+            assert nobody.get(path, params=params).status_code == 403, params
         assert nobody.get(f"/api/jobs/{other.id}/file", params=query).status_code == 403, "it is for one file"
         assert nobody.get("/api/jobs/../../etc/passwd/file", params=query).status_code in {403, 404}
 
@@ -104,8 +104,8 @@ def test_links_and_files_expire(api: Api, client: httpx.Client, worker: Worker, 
     links = api.services.jobs.links
     path = f"/api/jobs/{job.id}/file"
     with api.client() as nobody:
-        late = nobody.get(links.sign(path, int(time.time()) - 1))
-        assert (late.status_code, late.json()["type"]) == (410, "/problems/result-expired")
+        expired_link = nobody.get(links.sign(path, int(time.time()) - 1))
+        assert (expired_link.status_code, expired_link.json()["type"]) == (410, "/problems/result-expired")
         good = client.get(f"/api/jobs/{job.id}/result").json()["file"]["url"]
         # Maintenance has removed it.
         (api.services.settings.exports / f"{job.id}.csv").unlink()

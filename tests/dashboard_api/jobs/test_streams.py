@@ -11,13 +11,13 @@ import pytest
 
 from background_jobs.store import JobState
 from dashboard_api import server
-from dashboard_api.jobs import event_stream, slots
-from dashboard_api.jobs.feed import PENDING_MAX
+from dashboard_api.jobs import event_stream, stream_limits
+from dashboard_api.jobs.event_hub import PENDING_MAX
 from local_stack.waiting import wait_until
 from tests.dashboard_api.jobs.conftest import MakeSettings
-from tests.dashboard_api.jobs.streams import PATIENT_S, Event, opened
+from tests.dashboard_api.jobs.streams import TIMEOUT_S, Event, open_stream
 from tests.dashboard_api.jobs.worker import Worker
-from tests.dashboard_api.serving import Api, serve, token_for
+from tests.dashboard_api.server import Api, serve, token_for
 
 
 def states(events: list[Event]) -> list[str]:
@@ -26,7 +26,7 @@ def states(events: list[Event]) -> list[str]:
 
 async def test_a_job_is_followed_to_its_ending(api: Api, tenant: str, worker: Worker) -> None:
     job = worker.submit(tenant)
-    async with opened(api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
+    async with open_stream(api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         assert stream.headers["cache-control"] == "no-store"
         assert "content-length" not in stream.headers
@@ -59,43 +59,45 @@ async def test_a_reader_that_comes_and_goes_misses_nothing(api: Api, tenant: str
         await asyncio.to_thread(worker.store.succeed, job.id, attempt)
         done.set()
 
-    working = asyncio.create_task(work())
-    seen: list[Event] = []
+    task = asyncio.create_task(work())
+    events: list[Event] = []
     cuts = 0
     path = f"/api/jobs/{job.id}/events"
-    while not seen or seen[-1].data["state"] != "succeeded":
-        last = str(seen[-1].id) if seen else "0"
+    while not events or events[-1].data["state"] != "succeeded":
+        last = str(events[-1].id) if events else "0"
         headers = {"Last_Event_ID": last} if cuts % 2 else {}
-        async with opened(api, path if headers else f"{path}?after={last}", token_for(tenant), **headers) as stream:
-            seen += await stream.take(chance.randint(1, 40))
+        async with open_stream(
+            api, path if headers else f"{path}?after={last}", token_for(tenant), **headers
+        ) as stream:
+            events += await stream.take(chance.randint(1, 40))
         cuts += 1
-    await working
+    await task
     assert done.is_set()
     assert cuts > 10
-    assert [event.id for event in seen] == list(range(1, worker.job(job.id).seq + 1))
+    assert [event.id for event in events] == list(range(1, worker.job(job.id).seq + 1))
 
 
 async def test_what_the_feed_loses_is_read_from_the_job_itself(api: Api, tenant: str, worker: Worker) -> None:
     job = worker.submit(tenant)
-    feed = api.services.jobs.feed
-    async with opened(api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
+    hub = api.services.jobs.events
+    async with open_stream(api, f"/api/jobs/{job.id}/events", token_for(tenant)) as stream:
         await stream.take(1)
-        deliver, lost = feed._deliver, []
+        deliver, delivered = hub._deliver, []
 
         def forgetful(event: object) -> None:
             # Every second event never arrives here.
-            lost.append(event)
-            if len(lost) % 2:
+            delivered.append(event)
+            if len(delivered) % 2:
                 deliver(event)  # type: ignore[arg-type]
 
-        feed._deliver = forgetful  # type: ignore[method-assign,assignment]
+        hub._deliver = forgetful  # type: ignore[method-assign,assignment]
         try:
             attempt = worker.start(job.id)
             for number in range(30):
                 worker.store.report(job.id, attempt, percent=number)
             events = await stream.take(30)
         finally:
-            del feed._deliver
+            del hub._deliver
         worker.store.succeed(job.id, attempt)
         events += await stream.all()
     assert [event.id for event in events] == list(range(2, worker.job(job.id).seq + 1))
@@ -104,29 +106,29 @@ async def test_what_the_feed_loses_is_read_from_the_job_itself(api: Api, tenant:
 async def test_an_ended_job_is_told_and_then_there_is_nothing_more(api: Api, tenant: str, worker: Worker) -> None:
     job = worker.finish(worker.submit(tenant).id)
     path = f"/api/jobs/{job.id}/events"
-    async with opened(api, path, token_for(tenant)) as stream:
+    async with open_stream(api, path, token_for(tenant)) as stream:
         assert states(await stream.all()) == ["queued", "dispatched", "running", "succeeded"]
-    async with opened(api, f"{path}?after={job.seq}", token_for(tenant)) as stream:
+    async with open_stream(api, f"{path}?after={job.seq}", token_for(tenant)) as stream:
         assert stream.status == 204, "an EventSource that is told so does not come again"
     # Its events are kept for an hour, the job for days: then its ending alone is told.
     worker.store._client.delete(f"{worker.store.options.prefix}events:{job.id}")
-    async with opened(api, path, token_for(tenant)) as stream:
-        [ending] = await stream.all()
-    assert (ending.id, ending.data["state"], ending.data["seq"]) == (job.seq, "succeeded", job.seq)
+    async with open_stream(api, path, token_for(tenant)) as stream:
+        [final] = await stream.all()
+    assert (final.id, final.data["state"], final.data["seq"]) == (job.seq, "succeeded", job.seq)
 
 
-@pytest.mark.parametrize("given", ["after=-1", "after=x", "before=3", "after=1&after=2", "header"])
-async def test_where_to_go_on_must_be_said_rightly(api: Api, tenant: str, worker: Worker, given: str) -> None:
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "before=3", "after=1&after=2", "header"])
+async def test_where_to_go_on_must_be_said_rightly(api: Api, tenant: str, worker: Worker, query: str) -> None:
     job = worker.submit(tenant)
-    headers = {"Last_Event_ID": "of another API"} if given == "header" else {}
+    headers = {"Last_Event_ID": "of another API"} if query == "header" else {}
     path = f"/api/jobs/{job.id}/events"
-    async with opened(api, path if headers else f"{path}?{given}", token_for(tenant), **headers) as stream:
+    async with open_stream(api, path if headers else f"{path}?{query}", token_for(tenant), **headers) as stream:
         assert stream.status == 422
 
 
 async def test_all_of_a_tenants_jobs_are_followed_together(api: Api, tenant: str, worker: Worker) -> None:
-    async with opened(api, "/api/jobs/events", token_for(tenant)) as stream:
-        await wait_for_watch(api, tenant)
+    async with open_stream(api, "/api/jobs/events", token_for(tenant)) as stream:
+        await wait_for_subscription(api, tenant)
         jobs = [worker.submit(tenant) for _ in range(3)]
         worker.submit("somebody-else")
         for job in jobs:
@@ -139,10 +141,10 @@ async def test_all_of_a_tenants_jobs_are_followed_together(api: Api, tenant: str
         assert own == [1, 2, 3, 4]
 
 
-async def wait_for_watch(api: Api, tenant: str) -> None:
-    feed = api.services.jobs.feed
+async def wait_for_subscription(api: Api, tenant: str) -> None:
+    hub = api.services.jobs.events
     await asyncio.to_thread(
-        wait_until, lambda: feed._of_tenant.get(tenant), timeout_s=PATIENT_S, what="the stream to be open"
+        wait_until, lambda: hub._of_tenant.get(tenant), timeout_s=TIMEOUT_S, what="the stream to be open"
     )
 
 
@@ -150,32 +152,32 @@ async def test_a_silent_stream_beats_and_ends_with_its_credential(
     job_settings: MakeSettings, tenant: str, worker: Worker
 ) -> None:
     with serve(job_settings()) as api:
-        object.__setattr__(api.services.jobs, "beat_s", 0.1)
+        object.__setattr__(api.services.jobs, "heartbeat_s", 0.1)
         job = worker.submit(tenant)
         # A token is believed for 10 s longer than it says.
         token = token_for(tenant, valid_s=3, now=time.time() - 10)
-        async with opened(api, f"/api/jobs/{job.id}/events", token) as stream:
+        async with open_stream(api, f"/api/jobs/{job.id}/events", token) as stream:
             assert [event.id for event in await stream.all()] == [1]
-            assert stream.beats >= 2
-        async with opened(api, f"/api/jobs/{job.id}/events", token) as stream:
+            assert stream.heartbeats >= 2
+        async with open_stream(api, f"/api/jobs/{job.id}/events", token) as stream:
             assert stream.status == 401
 
 
 async def test_a_user_may_have_so_many_streams(api: Api, tenant: str, worker: Worker) -> None:
     job = worker.submit(tenant)
     path, token = f"/api/jobs/{job.id}/events", token_for(tenant)
-    held = [opened(api, path, token) for _ in range(slots.PER_USER)]
-    streams = [await each.__aenter__() for each in held]
+    contexts = [open_stream(api, path, token) for _ in range(stream_limits.PER_USER)]
+    streams = [await each.__aenter__() for each in contexts]
     assert {stream.status for stream in streams} == {200}
-    async with opened(api, path, token) as one_more:
+    async with open_stream(api, path, token) as one_more:
         assert one_more.status == 429
         assert int(one_more.headers["retry-after"]) >= 1
-    async with opened(api, path, token_for(tenant, subject="a colleague")) as other:
+    async with open_stream(api, path, token_for(tenant, subject="a colleague")) as other:
         assert other.status == 200
-    for each in held:
+    for each in contexts:
         await each.__aexit__(None, None, None)
-    total = api.services.jobs.slots
-    await asyncio.to_thread(wait_until, lambda: total.total == 0, timeout_s=PATIENT_S, what="the slots to be free")
+    limits = api.services.jobs.limits
+    await asyncio.to_thread(wait_until, lambda: limits.total == 0, timeout_s=TIMEOUT_S, what="the slots to be free")
 
 
 def test_a_reader_that_does_not_read_is_dropped(
@@ -192,18 +194,18 @@ def test_a_reader_that_does_not_read_is_dropped(
         lazy.sendall(
             f"GET /api/jobs/{job.id}/events HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {token_for(tenant)}\r\n\r\n".encode()
         )
-        feed, jobs = api.services.jobs.feed, api.services.jobs
-        wait_until(lambda: feed._of_job.get(job.id), timeout_s=PATIENT_S, what="the stream to be open")
-        [watch] = feed._of_job[job.id]
-        sent = 0
-        while not watch.is_overrun:
-            worker.store.report(job.id, attempt, message=f"{sent}{'x' * 3_900}")
-            sent += 1
-            assert sent < 20_000, "it is never dropped"
-            assert len(watch._pending) <= PENDING_MAX
-        wait_until(lambda: jobs.slots.total == 0, timeout_s=PATIENT_S, what="the stream to be over")
-        assert job.id not in feed._of_job
-        assert "too slow" in caplog.text
+        hub, jobs = api.services.jobs.events, api.services.jobs
+        wait_until(lambda: hub._of_job.get(job.id), timeout_s=TIMEOUT_S, what="the stream to be open")
+        [subscription] = hub._of_job[job.id]
+        sent_count = 0
+        while not subscription.is_overrun:
+            worker.store.report(job.id, attempt, message=f"{sent_count}{'x' * 3_900}")
+            sent_count += 1
+            assert sent_count < 20_000, "it is never dropped"
+            assert len(subscription._pending) <= PENDING_MAX
+        wait_until(lambda: jobs.limits.total == 0, timeout_s=TIMEOUT_S, what="the stream to be over")
+        assert job.id not in hub._of_job
+        assert "too slowly" in caplog.text
     worker.store.succeed(job.id, attempt)
 
 
@@ -211,20 +213,20 @@ async def test_one_that_reads_nothing_for_long_is_dropped_too(
     job_settings: MakeSettings, tenant: str, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "UNREAD_MAX_S", 0.2)
-    monkeypatch.setattr(server, "_LINGER_LOOKS", 0)
+    monkeypatch.setattr(server, "_CLOSING_CHECKS_MAX", 0)
     with serve(job_settings()) as api:
         job = worker.submit(tenant)
         attempt = worker.start(job.id)
         for number in range(2_500):
             worker.store.report(job.id, attempt, message=f"{number}{'x' * 3_900}")
-        async with opened(api, f"/api/jobs/{job.id}/events", token_for(tenant), limit=1_024):
-            slots_ = api.services.jobs.slots
+        async with open_stream(api, f"/api/jobs/{job.id}/events", token_for(tenant), limit=1_024):
+            limits = api.services.jobs.limits
             await asyncio.to_thread(
-                wait_until, lambda: slots_.total == 0, timeout_s=PATIENT_S, what="the stream to be dropped"
+                wait_until, lambda: limits.total == 0, timeout_s=TIMEOUT_S, what="the stream to be dropped"
             )
             # What the server's own buffer still holds for it goes too, a little later.
             await asyncio.to_thread(
-                wait_until, lambda: not connections(api), timeout_s=PATIENT_S, what="its connection to be cut off"
+                wait_until, lambda: not connections(api), timeout_s=TIMEOUT_S, what="its connection to be cut off"
             )
 
 
@@ -240,17 +242,17 @@ async def test_streams_end_when_the_server_does(job_settings: MakeSettings, tena
     with contextlib.ExitStack() as serving:
         api = serving.enter_context(serve(job_settings()))
         async with (
-            opened(api, f"/api/jobs/{job.id}/events", token) as one,
-            opened(api, "/api/jobs/events", token) as all_of_them,
+            open_stream(api, f"/api/jobs/{job.id}/events", token) as one,
+            open_stream(api, "/api/jobs/events", token) as all_of_them,
         ):
             await one.take(1)
-            await wait_for_watch(api, tenant)
-            began = time.monotonic()
+            await wait_for_subscription(api, tenant)
+            started_at = time.monotonic()
             stopping = asyncio.get_running_loop().run_in_executor(None, serving.close)
             assert await one.all() == []
             assert await all_of_them.all() == []
             await stopping
             assert one.is_complete
             assert all_of_them.is_complete
-            assert time.monotonic() - began < 8, "not the ten seconds that hanging connections are given"
+            assert time.monotonic() - started_at < 8, "not the ten seconds that hanging connections are given"
     assert worker.job(job.id).state is JobState.QUEUED

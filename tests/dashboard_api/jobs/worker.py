@@ -27,8 +27,8 @@ class Worker:
         finally:
             store.close()
 
-    def submit(self, tenant: str, kind: str = "hello_world", **given: Any) -> Job:
-        return self.store.submit(Submission(kind=kind, tenant=tenant, **{"params": {}, **given})).job
+    def submit(self, tenant: str, kind: str = "hello_world", **options: Any) -> Job:
+        return self.store.submit(Submission(kind=kind, tenant=tenant, **{"params": {}, **options})).job
 
     def claim(self, job_id: str) -> int:
         """Claim it (and whatever waits before it); give the attempt."""
@@ -53,8 +53,8 @@ class Worker:
         attempt = self.start(job_id)
         for number in range(reports):
             self.store.report(job_id, attempt, percent=100 * number / reports, step=f"step {number}")
-        ending = self.store.succeed(job_id, attempt, result=result)
-        assert ending.applied
+        outcome = self.store.succeed(job_id, attempt, result=result)
+        assert outcome.applied
         return self.job(job_id)
 
     def bring_to(self, state: JobState, job_id: str) -> Job:
