@@ -45,9 +45,9 @@ demo: $(INSTALLED) ## Start everything on the real sales; CHECK=1 verifies, prin
 
 .PHONY: check
 check: $(INSTALLED) ## Lint, types, import contracts, SQL lint
-	@$(MAKE) --no-print-directory --jobs 2 $(OUTPUT_SYNC) check-types check-sql check-style check-imports
+	@$(MAKE) --no-print-directory --jobs 2 $(OUTPUT_SYNC) check-types check-sql check-style check-imports check-generated
 
-.PHONY: check-types check-sql check-style check-imports
+.PHONY: check-types check-sql check-style check-imports check-generated
 check-types:
 	$(BIN)/mypy
 check-sql:
@@ -57,6 +57,12 @@ check-style:
 	$(BIN)/ruff format --check .
 check-imports:
 	$(BIN)/lint-imports --no-cache
+check-generated:
+	$(BIN)/python tools/async_to_sync --check
+
+.PHONY: generate
+generate: $(INSTALLED) ## Write the sync versions of dbconnect's async modules
+	$(BIN)/python tools/async_to_sync
 
 .PHONY: test
 test: $(INSTALLED) ## Everything: checks and all tests, on real servers

@@ -28,7 +28,7 @@ from dashboard_api.report_process import (
     report_cache_bytes,
 )
 from dashboard_api.services import Services
-from dbconnect import ReadRouter, Settings, Share, load_settings
+from dbconnect import PoolShare, ReadRouter, Settings, load_settings
 from ratelimit_service.http import RateLimitMiddleware
 
 # With a thousand users each round trip to the database takes as long as responding to all who are ready: few renewals at a time would not
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     metrics = ApiMetrics()
-    share = Share.LESSER if settings.has_maker else Share.WHOLE
+    share = PoolShare.LESSER if settings.has_maker else PoolShare.WHOLE
     router = ReadRouter(settings, share=share)
     rate_limiter = ApiRateLimiter(settings)
     cache = ReportCache(report_cache_bytes(settings), metrics.cache_lookups)
@@ -131,7 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if services.data_version.refusal is not None:
             raise services.data_version.refusal
         await services.builder.open()
-        share = Share.GREATER if services.settings.has_maker else Share.WHOLE
+        share = PoolShare.GREATER if services.settings.has_maker else PoolShare.WHOLE
         renewals = min(_RENEWALS_MAX, max_concurrent_reads(services.settings, share))
         loops = (services.data_version.run(), *(services.cache.renew() for _ in range(renewals)))
         tasks = [asyncio.create_task(loop) for loop in loops]

@@ -1,17 +1,20 @@
-"""The pool of one server, for async code: bounded, replaceable while in use, and able to end what hangs."""
+"""The pool of one server, for async code: bounded, replaceable while in use, and able to end connections that hang.
 
-import asyncio
+`tools/async_to_sync` makes `sync_pool.py` of this file. The lock is for the threads of that one; it is never held over an
+`await`, so in an event loop it costs nothing.
+"""
+
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
-from dbconnect.aborting import abort
 from dbconnect.errors import UnavailableError
-from dbconnect.pool_options import ENTERING_S, PoolLimits, PoolState, pool_options
-from dbconnect.routes import AsyncConnection
-from dbconnect.servers import Server
+from dbconnect.failures import abort_connection
+from dbconnect.pool_options import OPENING_S, PoolLimits, PoolState, pool_options
+from dbconnect.routes import AsyncConnection, Server
 
 _Pool: TypeAlias = AsyncConnectionPool[AsyncConnection]
 
@@ -23,32 +26,31 @@ class _Lease:
 
 
 class AsyncServerPool:
-    """Connections to one server. All methods run in the router's event loop."""
+    """Connections to one server; the async version is used in one event loop."""
 
     def __init__(self, server: Server, limits: PoolLimits, clock: Callable[[], float]) -> None:
-        """Describe a pool; `open` opens it.
+        """Set up a pool; `open` opens it.
 
         Args:
-            server: where to.
-            limits: what it may do.
+            server: where to connect.
+            limits: sizes and waits.
             clock: monotonic seconds.
         """
         self._server = server
         self._limits = limits
         self._clock = clock
+        self._lock = threading.Lock()
         self._leases: dict[AsyncConnection, _Lease] = {}
         self._is_parked = False
-        self._closing: set[asyncio.Task[None]] = set()
-        self._pool = self._make()
+        self._pool = self._new_pool()
 
     async def open(self) -> None:
-        """Begin to open connections; does not wait for them."""
+        """Start opening connections; does not wait for them."""
         await self._pool.open()
 
     async def close(self) -> None:
-        """Close everything; what is in use is closed when it is given back."""
+        """Close the pool; connections in use are closed when they are released."""
         await self._pool.close()
-        await asyncio.gather(*self._closing)
 
     async def acquire(self) -> AsyncConnection:
         """Take a connection, in autocommit mode.
@@ -57,68 +59,82 @@ class AsyncServerPool:
             psycopg_pool.PoolTimeout: none was free in time, or none could be opened.
             UnavailableError: the pool is parked.
         """
-        if self._is_parked:
-            raise UnavailableError(f"{self._server.name} is away")
-        pool = self._pool
+        pool = self._open_pool()
         try:
             connection = await pool.getconn(timeout=self._limits.wait_s)
         except PoolClosed:
-            # Replaced while we waited in its queue, or not quite open after being replaced.
-            if self._is_parked:
-                raise UnavailableError(f"{self._server.name} went away") from None
-            pool = self._pool
-            await pool.open()
+            # Replaced or parked while we waited in its queue.
+            pool = self._open_pool()
             connection = await pool.getconn(timeout=self._limits.wait_s)
-        self._leases[connection] = _Lease(pool, self._clock() + ENTERING_S)
+        with self._lock:
+            self._leases[connection] = _Lease(pool, self._clock() + OPENING_S)
         return connection
 
-    def entered(self, connection: AsyncConnection) -> None:
-        """Say that the server answered: the connection may now be busy for longer."""
-        self._leases[connection].hung_after = self._clock() + self._limits.hang_s
+    def mark_responsive(self, connection: AsyncConnection) -> None:
+        """Record that the server answered: the connection may now be busy for longer."""
+        with self._lock:
+            self._leases[connection].hung_after = self._clock() + self._limits.hang_s
 
     async def release(self, connection: AsyncConnection) -> None:
-        """Give a connection back; an open transaction is rolled back, a broken connection replaced."""
-        lease = self._leases.pop(connection)
+        """Return a connection; an open transaction is rolled back, a broken connection replaced."""
+        with self._lock:
+            lease = self._leases.pop(connection)
         await lease.pool.putconn(connection)
 
     async def discard(self, connection: AsyncConnection) -> None:
-        """Give back a connection that turned out dead, and with it those that were opened beside it."""
-        pool = self._leases[connection].pool
+        """Release a dead connection, and replace the pool that it came from."""
+        with self._lock:
+            pool = self._leases[connection].pool
         await self.release(connection)
         if pool is self._pool and not self._is_parked:
-            await self.renew()
+            await self._replace(pool)
 
-    async def renew(self) -> None:
-        """Replace the pool: no connection opened before is ever taken again."""
-        new = self._make()
-        # At once, so that two that find dead connections at the same time replace the pool once.
-        old, self._pool = self._pool, new
-        self._is_parked = False
-        await new.open()
-        self._close(old)
+    async def renew(self) -> bool:
+        """Replace the pool, so that no connection opened before is ever taken again.
 
-    def park(self) -> None:
-        """Close the pool of a server that is away, so that nobody waits for it; `renew` opens it again."""
-        if not self._is_parked:
-            self._is_parked = True
-            self._close(self._pool)
+        Returns:
+            Whether the new pool is in use; False when the pool was parked meanwhile.
+        """
+        await self._replace(self._pool)
+        return not self._is_parked
+
+    async def park(self) -> None:
+        """Close the pool of a server that is down, so that no read waits for it; `renew` opens it again."""
+        with self._lock:
+            was_parked, self._is_parked = self._is_parked, True
+        if not was_parked:
+            await self._pool.close(timeout=0)
 
     def abort_hung(self) -> None:
-        """End the connections that have been in use for too long; for a server that does not answer the watcher either."""
+        """End the connections that are in use for too long; for a server that does not answer the monitor either."""
         now = self._clock()
-        for connection, lease in self._leases.items():
-            if now >= lease.hung_after:
-                abort(connection)
+        # Under the lock none of them can be released and closed, and its descriptor become another's.
+        with self._lock:
+            for connection, lease in self._leases.items():
+                if now >= lease.hung_after:
+                    abort_connection(connection)
 
     def state(self) -> PoolState:
-        """Describe it."""
+        """Return the pool's state."""
         return PoolState.of(self._pool.get_stats(), self._limits.size, in_use=len(self._leases))
 
-    def _close(self, pool: _Pool) -> None:
-        # Not waiting for its workers, which may be connecting in vain: who waits in its queue is sent on at once.
-        task = asyncio.create_task(pool.close(timeout=0))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def _open_pool(self) -> _Pool:
+        if self._is_parked:
+            raise UnavailableError(f"{self._server.name} is down")
+        return self._pool
 
-    def _make(self) -> _Pool:
+    async def _replace(self, old: _Pool) -> None:
+        new = self._new_pool()
+        await new.open()
+        with self._lock:
+            # Two that find dead connections at the same time replace the pool once.
+            is_current = self._pool is old
+            if is_current:
+                self._pool = new
+                self._is_parked = False
+        unused = old if is_current else new
+        # Without waiting for its workers, which may be connecting to a dead server.
+        await unused.close(timeout=0)
+
+    def _new_pool(self) -> _Pool:
         return AsyncConnectionPool(connection_class=AsyncConnection, **pool_options(self._server, self._limits))

@@ -1,23 +1,23 @@
-"""The root of the project's errors. A message says what was wrong, with which value, and what to do."""
+"""The root of the project's errors. A message says what failed, with which value, and what to do."""
 
 
 class SalespulseError(Exception):
-    """Something that a user can understand and mend; shown without a stack trace."""
+    """An error that a user can understand and fix; shown without a stack trace."""
 
 
 class SettingsError(SalespulseError):
-    """A setting is missing or can't be used."""
+    """A setting is missing or invalid."""
 
 
 class UnavailableError(SalespulseError):
-    """A server that was needed did not answer, or refused; trying again later may help."""
+    """A required server did not answer, or refused; retrying later may help."""
 
 
 class NoFreshServerError(UnavailableError):
-    """No server can answer as freshly as was asked: an HTTP face answers 503 with `Retry-After`.
+    """No server has data as fresh as requested; over HTTP this is 503 with `Retry-After`.
 
     Attributes:
-        retry_after_s: seconds after which asking again may help.
+        retry_after_s: seconds after which a retry may help.
     """
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
@@ -26,11 +26,11 @@ class NoFreshServerError(UnavailableError):
 
 
 class TokenError(SalespulseError):
-    """A read-your-writes token is not one that this project gave."""
+    """A read-your-writes token is malformed."""
 
 
 class ConnectionBudgetError(SalespulseError):
-    """The pools together could open more connections than a server takes."""
+    """The pools together could open more connections than a server accepts."""
 
 
 class DatabaseError(SalespulseError):

@@ -1,40 +1,45 @@
-"""What the async and the sync router share: the settings turned into servers, guard, budget and watcher; states."""
+"""What both routers share: servers, guard, budget and monitor set up from the settings, and the router's state."""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from dbconnect.budget import check_connection_budget
+from dbconnect.async_pool import AsyncServerPool
+from dbconnect.commit_tokens import CommitToken
+from dbconnect.connection_budget import check_connection_budget
 from dbconnect.errors import SettingsError, UnavailableError
+from dbconnect.health_monitor import HealthMonitor
+from dbconnect.pgbouncer_probe import probe_prepared_statements
 from dbconnect.pool_options import PoolLimits, PoolState
-from dbconnect.pooler_probe import probe_preparing
-from dbconnect.read import Scope
-from dbconnect.read_plan import Found, ReadRequest
+from dbconnect.read import Scope, Statement
+from dbconnect.read_plan import ChosenServer, ReadRequest
 from dbconnect.replica_guard import GuardLimits, ReplicaGuard
-from dbconnect.server_record import ServerState
-from dbconnect.servers import Server, dashboard_primary, dashboard_replicas
+from dbconnect.routes import PRIMARY, Server, dashboard_primary, dashboard_replicas
+from dbconnect.server_health import ServerState
 from dbconnect.settings import Settings
+from dbconnect.sync_pool import SyncServerPool
 from dbconnect.token_bucket import TokenBucket
-from dbconnect.tokens import ReadToken
-from dbconnect.watcher import Watcher
 
-FIRST_LOOKS_S = 3.0
+FIRST_POLLS_S = 3.0
 _PARTS = 5
 PREPARING = "on"
 # psycopg's own default.
 _PREPARE_AFTER = 5
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-class Share(Enum):
-    """How much of the settings' connections and of the fallback budget a router takes, where two processes share them.
+PoolT = TypeVar("PoolT", AsyncServerPool, SyncServerPool)
 
-    The two shares together are the whole, of a count of two or more.
+
+class PoolShare(Enum):
+    """A router's share of the connections and the fallback budget, where two processes split them.
+
+    LESSER and GREATER add up to the whole, for a count of two or more.
     """
 
     WHOLE = "whole"
@@ -42,25 +47,27 @@ class Share(Enum):
     GREATER = "greater"
 
     def of(self, count: int) -> int:
-        """Give the share of a count: one in five, the rest, or all."""
+        """Return the share of a count: a fifth, the rest, or all."""
         lesser = max(1, count // _PARTS)
-        return {Share.WHOLE: count, Share.LESSER: lesser, Share.GREATER: max(1, count - lesser)}[self]
+        return {PoolShare.WHOLE: count, PoolShare.LESSER: lesser, PoolShare.GREATER: max(1, count - lesser)}[self]
 
     def rate(self, per_second: float) -> float:
-        """Give the share of a rate."""
-        return per_second * {Share.WHOLE: 1.0, Share.LESSER: 1 / _PARTS, Share.GREATER: 1 - 1 / _PARTS}[self]
+        """Return the share of a rate."""
+        return (
+            per_second * {PoolShare.WHOLE: 1.0, PoolShare.LESSER: 1 / _PARTS, PoolShare.GREATER: 1 - 1 / _PARTS}[self]
+        )
 
 
 @dataclass(frozen=True)
 class RouterState:
-    """Everything that readiness and metrics ask of a router.
+    """A router's state, for readiness and metrics.
 
     Attributes:
         servers: the replicas and the primary, as the guard sees them.
         pools: by the server's name.
-        fallback_budget: reads that may go to the primary right now.
-        preparing: by the server's name: `on`, `off`, or why it was refused.
-        reads: how many reads ended how, since the start: `fresh`, `fallback`, `stale`, `refused`.
+        fallback_budget: reads that may go to the primary now.
+        preparing: by the server's name: whether statements are prepared: `on`, `off`, or why not.
+        reads: count of reads by outcome since the start: `fresh`, `fallback`, `stale`, `refused`.
     """
 
     servers: tuple[ServerState, ...]
@@ -71,15 +78,15 @@ class RouterState:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a read would be answered now, were it by the primary."""
+        """Whether any server, the primary included, would answer a read now."""
         return any(server.is_usable for server in self.servers)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     def plus(self, other: "RouterState") -> "RouterState":
-        """Add the pools, the budget and the reads of a router with the same settings; servers stay as this one sees them."""
+        """Add pools, budget and reads of another router with the same settings; keep this one's view of the servers."""
         return replace(
             self,
             pools={name: pool.plus(other.pools[name]) for name, pool in self.pools.items()},
@@ -88,24 +95,24 @@ class RouterState:
         )
 
 
-class RouterBase:
-    """The parts of a router that do no reading."""
+class RouterBase(Generic[PoolT]):
+    """The parts of a router that do not read."""
 
     def __init__(
         self,
         settings: Settings,
         *,
         limits: GuardLimits | None = None,
-        watch_every_s: float = 0.25,
-        share: Share = Share.WHOLE,
+        poll_every_s: float = 0.25,
+        share: PoolShare = PoolShare.WHOLE,
     ) -> None:
-        """Set everything up; nothing is connected yet.
+        """Set up; `open` connects.
 
         Args:
-            settings: whose `dashboard_…` fields count.
-            limits: when a replica is good enough; from the settings unless given.
-            watch_every_s: seconds between two looks at a server.
-            share: of the connections and of the fallback budget; the rest is another router's.
+            settings: the `dashboard_…` fields are used.
+            limits: when a replica is good enough [from the settings].
+            poll_every_s: seconds between two polls of a server.
+            share: of the connections and of the fallback budget.
 
         Raises:
             SettingsError: there is neither a replica nor a fallback.
@@ -134,23 +141,19 @@ class RouterBase:
             per_second=share.rate(settings.dashboard_fallback_reads_per_second),
             burst=share.of(settings.dashboard_fallback_burst),
         )
-        self._watcher = Watcher(self.guard, on_look=self._looked_at, every_s=watch_every_s, clock=self._clock)
-        self._preparing = {server.name: "off" for server in self._servers}
+        self._monitor = HealthMonitor(self.guard, on_poll=self._on_poll, every_s=poll_every_s, clock=self._clock)
+        self._preparing = {server.name: "off" for server in self.guard.servers}
+        self._pools: dict[str, PoolT] = {}
         self._reads: Counter[str] = Counter(fresh=0, fallback=0, stale=0, refused=0)
 
-    @property
-    def _servers(self) -> tuple[Server, ...]:
-        primary = (self.guard.primary,) if self.guard.primary is not None else ()
-        return (*self.guard.replicas, *primary)
-
     def _check(self) -> None:
-        """See that the pools fit into the servers, and whether preparing is safe, where it is wanted."""
+        """Check that the pools fit into the servers and, if prepared statements are enabled, that they are safe."""
         check_connection_budget(self._settings)
-        for server in self._servers if self._settings.dashboard_prepare_statements else ():
+        for server in self.guard.servers if self._settings.dashboard_prepare_statements else ():
             self._preparing[server.name] = _probe(server)
 
     def _pool_limits(self, server: Server) -> PoolLimits:
-        is_primary = server is self.guard.primary
+        is_primary = server.name == PRIMARY
         settings = self._settings
         return PoolLimits(
             size=self._share.of(settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size),
@@ -163,39 +166,43 @@ class RouterBase:
         bound = self.guard.limits.max_staleness_s if max_staleness_s is None else max_staleness_s
         return ReadRequest(
             max_staleness_s=bound,
-            token=None if token is None else ReadToken.decode(token),
+            token=None if token is None else CommitToken.decode(token),
             allow_stale=allow_stale,
             token_wait_s=self._settings.token_wait_seconds,
         )
 
-    def _scope(self, tenant_key: int | None) -> Scope:
-        return Scope(self._settings.dashboard_statement_timeout_seconds, tenant_key)
-
-    def _count(self, found: Found | None) -> None:
-        if found is None:
-            self._reads["refused"] += 1
-        else:
-            self._reads["stale" if found.is_stale else "fallback" if found.is_fallback else "fresh"] += 1
-
-    def _looked_at(self, server: Server) -> None:
-        """Called in the watcher's thread after every look."""
-        raise NotImplementedError
-
-    def _state(self, pools: Mapping[str, PoolState]) -> RouterState:
+    def state(self) -> RouterState:
+        """Return the state of servers, pools and budget, and the counts of reads."""
         now = self._clock()
+        pools = {name: pool.state() for name, pool in self._pools.items()}
         return RouterState(
             self.guard.states(now), pools, self.budget.level(now), dict(self._preparing), dict(self._reads)
         )
 
+    def _scope(self, tenant_key: int | None, statements: Sequence[Statement] = ()) -> Scope:
+        return Scope(self._settings.dashboard_statement_timeout_seconds, tenant_key, statements)
+
+    def _count(self, server: ChosenServer | None) -> None:
+        if server is None:
+            self._reads["refused"] += 1
+        else:
+            self._reads["stale" if server.is_stale else "fallback" if server.is_fallback else "fresh"] += 1
+
+    def _on_poll(self, server: Server) -> None:
+        """Adjust the server's pool to its health; called in the monitor's thread after each poll."""
+        raise NotImplementedError
+
 
 def _probe(server: Server) -> str:
     try:
-        result = probe_preparing(server.url)
+        result = probe_prepared_statements(server.url)
     except UnavailableError as error:
         reason = str(error)
     else:
         if result.is_safe:
             return PREPARING
         reason = result.reason
-    _log.warning("statements are not prepared on %s, because two clients showed a fault: %s", server.name, reason)
+    _logger.warning(
+        "prepared statements are off for %s, because the probe with two clients failed: %s", server.name, reason
+    )
     return f"refused: {reason}"

@@ -1,9 +1,9 @@
-"""One route per kind of database work: its URL, its role, its pool and its limits.
+"""How work reaches the databases: one route per kind of work, and the servers that dashboards read from.
 
-Each has connections of its own, so that a backfill can't starve the dashboards.
+Each route has connections of its own, so that a backfill can't starve the dashboards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import psycopg
@@ -16,22 +16,22 @@ Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]
 AsyncConnection: TypeAlias = psycopg.AsyncConnection[Row]
 
-# A dashboard's reader waits meanwhile; a pipeline rather waits out a restart.
+# A dashboard's reader waits for it; a pipeline can wait out a restart.
 _CONNECT_S = 3
 _PATIENT_CONNECT_S = 10
 
 
 @dataclass(frozen=True)
-class Route:
+class DatabaseRoute:
     """How one kind of work reaches its server.
 
     Attributes:
         name: shown as `application_name` and in states.
         setting: the field of `Settings` that holds the URL.
-        role: the role that the URL is expected to log in as.
+        role: that the URL should log in as.
         is_direct: not through a transaction pooler: DDL, LISTEN, session state.
-        size_setting: the field that holds the most connections of one process; None: one at a time.
-        is_per_process: whether each process that serves dashboards has as many of its own.
+        size_setting: the field that holds one process's maximum of connections; None: one.
+        is_per_process: whether each process that serves dashboards opens as many.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Route:
     is_per_process: bool = False
 
     def url(self, settings: Settings) -> str:
-        """Give the URL, a secret.
+        """Return the URL, a secret.
 
         Raises:
             SettingsError: it is not set.
         """
         return settings.url(self.setting)
 
-    def most_connections(self, settings: Settings) -> int:
-        """Give the most connections that all processes together open on this route."""
+    def max_connections(self, settings: Settings) -> int:
+        """Return the maximum number of connections that all processes together open on this route."""
         each = 1 if self.size_setting is None else int(getattr(settings, self.size_setting))
         return each * (settings.dashboard_processes if self.is_per_process else 1)
 
@@ -65,7 +65,7 @@ class Route:
 
 
 def connect_route(url: str, name: str) -> Connection:
-    """Open one connection as `Route.connect` does, to a URL that may belong to no route.
+    """Open one connection as `DatabaseRoute.connect` does, to a URL that may belong to no route.
 
     Raises:
         UnavailableError: the server can't be reached or refuses.
@@ -96,25 +96,26 @@ def connection_options(name: str, *, connect_timeout_s: int = _CONNECT_S) -> dic
     }
 
 
+PRIMARY = "primary"
 _DASHBOARD = "salespulse_dashboard"
 _PIPELINE = "salespulse_pipeline"
 
-DASHBOARD_READ = Route(
+DASHBOARD_READ = DatabaseRoute(
     "dashboard_read", "dashboard_url", _DASHBOARD, size_setting="dashboard_pool_size", is_per_process=True
 )
-DASHBOARD_FALLBACK = Route(
+DASHBOARD_FALLBACK = DatabaseRoute(
     "dashboard_fallback",
     "dashboard_fallback_url",
     _DASHBOARD,
     size_setting="dashboard_fallback_pool_size",
     is_per_process=True,
 )
-PIPELINE_READ = Route("pipeline_read", "replica_url", "salespulse_reader", size_setting="pipeline_connections")
-PIPELINE_WRITE = Route("pipeline_write", "warehouse_url", _PIPELINE, size_setting="pipeline_connections")
-SOURCE_WRITE = Route("source_write", "primary_url", _PIPELINE, size_setting="pipeline_connections")
-DAGSTER = Route("dagster", "dagster_url", "Dagster's own", size_setting="dagster_connections")
-DAGSTER_LISTEN = Route("dagster_listen", "dagster_direct_url", "Dagster's own", is_direct=True)
-ADMIN = Route("admin", "admin_url", "one that may create schemas and roles", is_direct=True)
+PIPELINE_READ = DatabaseRoute("pipeline_read", "replica_url", "salespulse_reader", size_setting="pipeline_connections")
+PIPELINE_WRITE = DatabaseRoute("pipeline_write", "warehouse_url", _PIPELINE, size_setting="pipeline_connections")
+SOURCE_WRITE = DatabaseRoute("source_write", "primary_url", _PIPELINE, size_setting="pipeline_connections")
+DAGSTER = DatabaseRoute("dagster", "dagster_url", "Dagster's own", size_setting="dagster_connections")
+DAGSTER_LISTEN = DatabaseRoute("dagster_listen", "dagster_direct_url", "Dagster's own", is_direct=True)
+ADMIN = DatabaseRoute("admin", "admin_url", "one that may create schemas and roles", is_direct=True)
 
 ROUTES = (
     DASHBOARD_READ,
@@ -126,3 +127,45 @@ ROUTES = (
     DAGSTER_LISTEN,
     ADMIN,
 )
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of the dashboards' routes.
+
+    Attributes:
+        name: short, unique, shown in metrics and states.
+        url: for reads, usually through PgBouncer; a secret.
+        direct_url: the same server past the pooler, for its health checks; a secret.
+        weight: its share of the reads beside the other replicas.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    direct_url: str = field(repr=False)
+    weight: int = 1
+
+
+def dashboard_replicas(settings: Settings) -> tuple[Server, ...]:
+    """Return the dashboards' replicas; empty when none is configured."""
+    servers = []
+    if settings.dashboard_url is not None:
+        servers.append(
+            Server(
+                "replica",
+                settings.url("dashboard_url"),
+                settings.url("dashboard_direct_url"),
+                settings.dashboard_weight,
+            )
+        )
+    for item in settings.dashboard_replicas:
+        direct = item.direct_url or item.url
+        servers.append(Server(item.name, item.url.get_secret_value(), direct.get_secret_value(), item.weight))
+    return tuple(servers)
+
+
+def dashboard_primary(settings: Settings) -> Server | None:
+    """Return the server that reads fall back to; None when none is configured."""
+    if settings.dashboard_fallback_url is None:
+        return None
+    return Server(PRIMARY, settings.url("dashboard_fallback_url"), settings.url("dashboard_fallback_direct_url"))

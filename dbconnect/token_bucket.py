@@ -1,4 +1,4 @@
-"""The budget of reads that may go to the primary."""
+"""A token bucket: the budget of reads that may go to the primary."""
 
 import threading
 
@@ -6,8 +6,8 @@ import threading
 class TokenBucket:
     """At most `burst` at once and `per_second` sustained; safe to share between threads.
 
-    The usual token bucket (https://en.wikipedia.org/wiki/Token_bucket). Time is passed in, in seconds of any clock that
-    does not go back.
+    A token bucket (https://en.wikipedia.org/wiki/Token_bucket). Times are seconds of a
+    monotonic clock, passed in.
     """
 
     def __init__(self, *, per_second: float, burst: int) -> None:
@@ -18,7 +18,7 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def take(self, now: float) -> bool:
-        """Take one; False when there is none."""
+        """Take a token; False when there is none."""
         with self._lock:
             level = self._filled(now)
             self._at = now
@@ -26,12 +26,12 @@ class TokenBucket:
             return level >= 1
 
     def level(self, now: float) -> float:
-        """How many are there."""
+        """Return the number of tokens."""
         with self._lock:
             return self._filled(now)
 
     def next_in_s(self, now: float) -> float:
-        """Seconds until there is one; infinite when there never will be."""
+        """Return the seconds until there is a token; infinite when the rate is 0."""
         with self._lock:
             missing = 1 - self._filled(now)
         if missing <= 0:

@@ -12,7 +12,7 @@ from dashboard_api.reports import REPORTS, Figures, Part
 from dashboard_api.reports.figures import read_figures
 from dashboard_api.reports.figures_cache import FiguresCache
 from dashboard_api.serialization import render_csv, render_json
-from dbconnect import ReadRouter, RouterState, Settings, Share
+from dbconnect import PoolShare, ReadRouter, RouterState, Settings
 
 # Connections left to the data version monitor and to credentials.
 _OTHER_READERS = 2
@@ -30,13 +30,13 @@ def figures_cache_bytes(settings: Settings) -> int:
     return int(settings.dashboard_cache_mb * 1024 * 1024 * _FIGURES_FRACTION)
 
 
-def max_concurrent_reads(settings: Settings, share: Share) -> int:
+def max_concurrent_reads(settings: Settings, share: PoolShare) -> int:
     """Return how many reports may be read at a time.
 
     Where the monitor and credentials read over the same connections, for which they wait only briefly, some are left to them.
     """
     connections = share.of(settings.dashboard_pool_size) * (1 + len(settings.dashboard_replicas))
-    return connections if share is Share.GREATER else connections - min(_OTHER_READERS, connections // 3)
+    return connections if share is PoolShare.GREATER else connections - min(_OTHER_READERS, connections // 3)
 
 
 class ReportRequest(NamedTuple):

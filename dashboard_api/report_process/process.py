@@ -25,7 +25,7 @@ from dashboard_api.report_process.builder import (
     max_concurrent_reads,
 )
 from dashboard_api.report_process.frames import Frames, PickledError
-from dbconnect import ReadRouter, SalespulseError, Settings, Share
+from dbconnect import PoolShare, ReadRouter, SalespulseError, Settings
 
 _NICENESS = 5
 _SEND_STATE_EVERY_S = 0.5
@@ -59,7 +59,7 @@ async def _serve(sock: socket.socket) -> None:
     if is_closed.is_set():
         return
     settings = cast("Settings", received.result())
-    router = ReadRouter(settings, share=Share.GREATER)
+    router = ReadRouter(settings, share=PoolShare.GREATER)
     try:
         await router.open()
     except SalespulseError as error:
@@ -69,7 +69,7 @@ async def _serve(sock: socket.socket) -> None:
         builder = LocalReportBuilder(
             router,
             settings,
-            concurrent_reads=max_concurrent_reads(settings, Share.GREATER),
+            concurrent_reads=max_concurrent_reads(settings, PoolShare.GREATER),
             figures_bytes=figures_cache_bytes(settings),
         )
         requests.start(builder, frames)

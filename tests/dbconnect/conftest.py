@@ -64,7 +64,7 @@ class Heart:
         self._url = url
         self._stop = threading.Event()
         self._has_beaten = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
@@ -75,7 +75,7 @@ class Heart:
         self._stop.set()
         self._thread.join()
 
-    def _beat(self) -> None:
+    def _write(self) -> None:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
@@ -97,21 +97,21 @@ def place(server_directory: Callable[[str], Path]) -> Iterator[Place]:
         pair.primary.restart(settings={"max_connections": str(MAX_CONNECTIONS)})
         pair.wait_for_replay()
         pair.standby.restart(settings={"max_connections": str(MAX_CONNECTIONS)})
-        made = Place(pair, load_credentials(directory / "credentials.json"))
+        place = Place(pair, load_credentials(directory / "credentials.json"))
         pair.create_database(DATABASE)
-        with made.admin() as connection:
+        with place.admin() as connection:
             for migration_set in MIGRATION_SETS:
                 migrate(connection, migration_set)
             for role in (DASHBOARD, PIPELINE, READER):
                 login = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
-                verifier = sql.Literal(made.credentials.verifier(role))
+                verifier = sql.Literal(place.credentials.verifier(role))
                 connection.execute(login.format(sql.Identifier(role), verifier))
             connection.execute(
                 "INSERT INTO salespulse.dim_tenant (tenant_id) SELECT 'tenant ' || n FROM generate_series(1, %s) AS n",
                 (TENANTS,),
             )
         pair.wait_for_replay()
-        yield made
+        yield place
     finally:
         pair.stop()
 
@@ -154,7 +154,7 @@ def run_pooler(place: Place, directory: Path, *, mode: str) -> Iterator[RunningP
     binary = find_pgbouncer(account)
     if binary is None:
         pytest.skip("PgBouncer is not installed: tests/install-debian-packages installs it as root")
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
     account.chown(directory)
     port = free_ports(1)[0]
     aliases = (
@@ -170,7 +170,7 @@ def run_pooler(place: Place, directory: Path, *, mode: str) -> Iterator[RunningP
     process = subprocess.Popen([*tied, str(binary), "-q", str(config)], cwd="/", **account.popen_options())
     try:
         wait_until(lambda: not is_free(port), timeout_s=10, what=f"PgBouncer on {LOOPBACK}:{port}")
-        yield RunningPooler(place.credentials, port, tuple(int(part) for part in said.split(".")))
+        yield RunningPooler(place.credentials, port, tuple(int(part) for part in version.split(".")))
     finally:
         process.kill()
         process.wait()

@@ -3,7 +3,7 @@
 import pytest
 
 from dbconnect import ReadRouter
-from dbconnect.budget import check_connection_budget
+from dbconnect.connection_budget import check_connection_budget
 from dbconnect.errors import ConnectionBudgetError
 from tests.dbconnect.conftest import PIPELINE, READER, Place, RunningPooler
 

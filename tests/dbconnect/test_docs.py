@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dbconnect import Settings
-from dbconnect.server_record import BEHIND, LATE, NO_ANSWER, NOT_CHECKED, NOT_IN_RECOVERY, OTHER_CLUSTER, UNREACHABLE
+from dbconnect.server_health import BEHIND, LATE, NO_ANSWER, NOT_CHECKED, NOT_IN_RECOVERY, OTHER_CLUSTER, UNREACHABLE
 from tests.dbconnect.conftest import DASHBOARD, PIPELINE, Place
 
 TEXT = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")

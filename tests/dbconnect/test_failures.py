@@ -16,7 +16,7 @@ import pytest
 from dbconnect import NoFreshServerError, Read, ReadRouter
 from dbconnect.replica_guard import GuardLimits
 from tests.dbconnect.conftest import DASHBOARD, Heart, Place
-from tests.dbconnect.truth import Findings, Truth
+from tests.dbconnect.staleness_oracle import Findings, Truth
 from tests.servers.postgres import PostgresServer
 
 BOUND_S = 0.8
@@ -54,11 +54,12 @@ class Readers:
             assert time.monotonic() < deadline, f"{what}: {self.findings.ends}, {self.router.state()}"
             await asyncio.sleep(0.01)
 
-    async def until_ends(self, *wanted: str) -> None:
+    async def until_ends(self, *outcomes: str) -> None:
         """Return when reads have ended in each of these ways since now."""
         before = dict(self.findings.ends)
         await self.until(
-            lambda: all(self.findings.ends.get(end, 0) > before.get(end, 0) for end in wanted), f"reads to end {wanted}"
+            lambda: all(self.findings.ends.get(end, 0) > before.get(end, 0) for end in outcomes),
+            f"reads to end {outcomes}",
         )
 
     async def until_well(self) -> None:
@@ -98,7 +99,7 @@ async def reading(place: Place, truth: Truth, **changes: Any) -> AsyncIterator[R
     """Four readers on a router with a small budget; every promise is checked at the end."""
     budget = {"dashboard_fallback_reads_per_second": 20, "dashboard_fallback_burst": 10}
     settings = place.settings(**(budget | changes))
-    async with ReadRouter(settings, limits=LIMITS, watch_every_s=0.05) as router:
+    async with ReadRouter(settings, limits=LIMITS, poll_every_s=0.05) as router:
         readers = Readers(router, truth)
         tasks = [asyncio.create_task(readers.run(with_token=index == 0)) for index in range(4)]
         try:
@@ -178,7 +179,7 @@ async def test_a_replica_that_is_promoted_is_not_read_while_another_serves(
 
 
 async def test_a_failover_is_read_as_stale_within_the_budget(place: Place, truth: Truth) -> None:
-    """Last: it leaves the pair without its standby's history, and makes the standby anew on the same port."""
+    """Last: it leaves the pair without its standby's history, and recreates the standby on the same port."""
     pair = place.pair
     async with reading(place, truth) as readers:
         await asyncio.to_thread(pair.primary.kill9)
@@ -188,7 +189,7 @@ async def test_a_failover_is_read_as_stale_within_the_budget(place: Place, truth
         await start(pair.primary)
         # Who is the primary is the settings' to say: the former one is back, so the promoted one is not read.
         await readers.until_ends("fallback", "refused")
-        await make_anew(place)
+        await recreate_standby(place)
         await readers.until_well()
 
 
@@ -198,8 +199,8 @@ async def start(server: PostgresServer) -> None:
     await asyncio.to_thread(server.wait_until_ready)
 
 
-async def make_anew(place: Place) -> None:
-    """Make the standby anew on its old port."""
+async def recreate_standby(place: Place) -> None:
+    """Recreate the standby on its old port."""
     pair, old = place.pair, place.pair.standby
     await asyncio.to_thread(old.drop_data)
     await asyncio.to_thread(old.cluster.create_standby, pair.primary.cluster, slot="standby")

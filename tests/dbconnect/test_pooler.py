@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from dbconnect import ReadRouter
-from dbconnect.pooler_probe import probe_preparing
+from dbconnect.pgbouncer_probe import probe_prepared_statements
 from tests.dbconnect.conftest import DASHBOARD, MAX_CONNECTIONS, TENANTS, Heart, Place, RunningPooler, run_pooler
 
 pytestmark = pytest.mark.usefixtures("heart")
@@ -70,16 +70,16 @@ async def _read_once(router: ReadRouter, key: int) -> None:
 
 async def _settings_of_all_sessions(pooler: RunningPooler) -> set[tuple[str, str, str]]:
     """What each of the pooler's sessions has, as those see it who hold all of them at once."""
-    asked = """SELECT current_setting('statement_timeout'), coalesce(current_setting('salespulse.tenant_key', true), ''),
+    statement = """SELECT current_setting('statement_timeout'), coalesce(current_setting('salespulse.tenant_key', true), ''),
         current_setting('default_transaction_read_only')"""
     clients = [await psycopg.AsyncConnection.connect(pooler.url("dashboard")) for _ in range(10)]
-    found = set()
+    session_settings = set()
     for client in clients:
-        found.add(await (await client.execute(asked)).fetchone())
+        session_settings.add(await (await client.execute(statement)).fetchone())
     for client in clients:
         await client.rollback()
         await client.close()
-    return found
+    return session_settings
 
 
 async def test_a_thousand_clients_of_the_pooler_against_fifty_connections(place: Place, pooler: RunningPooler) -> None:
@@ -110,17 +110,17 @@ async def test_a_thousand_clients_of_the_pooler_against_fifty_connections(place:
 
 async def test_a_thousand_readers_at_once_share_a_bounded_pool(place: Place, pooler: RunningPooler) -> None:
     async with ReadRouter(pooled_settings(place, pooler, dashboard_pool_wait_seconds=10.0)) as router:
-        began = time.monotonic()
+        started_at = time.monotonic()
         await asyncio.gather(*(_read_once(router, index % TENANTS + 1) for index in range(1000)))
         state = router.state()
-        assert state.reads["fresh"] == 1000, f"after {time.monotonic() - began:.1f} s: {state}"
+        assert state.reads["fresh"] == 1000, f"after {time.monotonic() - started_at:.1f} s: {state}"
         assert state.pools["replica"].size <= 16
 
 
 def test_the_probe_shows_whether_preparing_is_safe(place: Place, pooler: RunningPooler) -> None:
-    direct = probe_preparing(place.url(DASHBOARD, place.pair.standby))
+    direct = probe_prepared_statements(place.url(DASHBOARD, place.pair.standby))
     assert (direct.is_pooled, direct.is_safe) == (False, True)
-    pooled = probe_preparing(pooler.url("dashboard"))
+    pooled = probe_prepared_statements(pooler.url("dashboard"))
     assert pooled.is_pooled
     # 1.21 brought prepared statements, 1.24 switched them on.
     if pooler.version < (1, 21):
@@ -134,8 +134,8 @@ def test_the_probe_finds_preparing_safe_where_each_client_has_its_session(
     place: Place, server_directory: Callable[[str], Path]
 ) -> None:
     with run_pooler(place, server_directory("salespulse-session-pooler"), mode="session") as pooler:
-        found = probe_preparing(pooler.url("dashboard"))
-    assert (found.is_pooled, found.is_safe, found.reason) == (True, True, "")
+        result = probe_prepared_statements(pooler.url("dashboard"))
+    assert (result.is_pooled, result.is_safe, result.reason) == (True, True, "")
 
 
 async def test_preparing_is_refused_where_the_probe_shows_a_fault(

@@ -37,23 +37,23 @@ async def test_the_transaction_is_read_only_and_carries_the_tenant(place: Place,
 
 
 def tenant() -> Statement:
-    return Statement("SELECT salespulse.current_tenant_key() AS tenant, %(given)s::text AS given", {"given": "a"})
+    return Statement("SELECT salespulse.current_tenant_key() AS tenant, %(text)s::text AS text", {"text": "a"})
 
 
-async def test_asked_statements_see_one_snapshot_of_one_tenant(place: Place, heart: Heart) -> None:
+async def test_statements_see_one_snapshot_of_one_tenant(place: Place, heart: Heart) -> None:
     snapshot = Statement("SELECT pg_current_snapshot()::text AS snapshot, pg_is_in_recovery() AS is_standby")
     async with ReadRouter(place.settings()) as router:
         first, second, third = await router.ask([snapshot, tenant(), snapshot], tenant_key=7)
         assert first == third
         assert first[0]["is_standby"]
-        assert second == [{"tenant": 7, "given": "a"}]
+        assert second == [{"tenant": 7, "text": "a"}]
         ((without,),) = await router.ask([tenant()])
         assert without["tenant"] is None
         assert router.state().reads["fresh"] == 2
         assert router.state().pools["replica"].in_use == 0
 
 
-async def test_asked_statements_are_read_only_and_end_with_their_transaction(place: Place, heart: Heart) -> None:
+async def test_statements_are_read_only_and_end_with_their_transaction(place: Place, heart: Heart) -> None:
     writing = Statement("CREATE TEMPORARY TABLE t (i integer)")
     async with ReadRouter(place.settings(dashboard_pool_size=1)) as router:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
@@ -65,18 +65,20 @@ async def test_asked_statements_are_read_only_and_end_with_their_transaction(pla
 
 
 @pytest.mark.parametrize(
-    "given",
-    ["'; DROP TABLE salespulse.dim_tenant; --", "\\'; SELECT 1; --", "%(given)s", "%s", "a\nb", "é\u2028'", "$$"],
+    "text",
+    ["'; DROP TABLE salespulse.dim_tenant; --", "\\'; SELECT 1; --", "%(text)s", "%s", "a\nb", "é\u2028'", "$$"],
 )
-async def test_asked_parameters_come_back_as_they_are(place: Place, heart: Heart, given: str) -> None:
+async def test_parameters_come_back_as_they_are(place: Place, heart: Heart, text: str) -> None:
     statement = Statement(
-        "SELECT %(given)s::text AS given, %(several)s::text[] AS several", {"given": given, "several": [given, given]}
+        "SELECT %(text)s::text AS text, %(several)s::text[] AS several", {"text": text, "several": [text, text]}
     )
     async with ReadRouter(place.settings()) as router:
-        assert await router.ask([statement]) == [[{"given": given, "several": [given, given]}]]
+        assert await router.ask([statement]) == [[{"text": text, "several": [text, text]}]]
 
 
-async def test_a_statement_that_takes_too_long_is_told_and_no_other_server_asked(place: Place, heart: Heart) -> None:
+async def test_a_statement_that_takes_too_long_is_an_error_and_no_other_server_is_tried(
+    place: Place, heart: Heart
+) -> None:
     slow = Statement("SELECT pg_sleep(5)")
     async with ReadRouter(place.settings(dashboard_statement_timeout_seconds=0.2)) as router:
         with pytest.raises(psycopg.errors.QueryCanceled):
@@ -86,16 +88,44 @@ async def test_a_statement_that_takes_too_long_is_told_and_no_other_server_asked
         await router.ask([tenant()])
 
 
-async def test_asking_after_a_commit_shows_it(place: Place, heart: Heart) -> None:
+async def test_a_read_after_a_commit_shows_it(place: Place, heart: Heart) -> None:
     """The position is looked at in a transaction of its own, whose rows are not taken for the statement's."""
     with place.admin() as admin:
-        admin.execute("CREATE TABLE public.asked_note (i integer)")
-        admin.execute("GRANT SELECT ON public.asked_note TO salespulse_dashboard")
-    counted = Statement("SELECT count(*) AS notes FROM public.asked_note")
+        admin.execute("CREATE TABLE public.committed_note (i integer)")
+        admin.execute("GRANT SELECT ON public.committed_note TO salespulse_dashboard")
+    counted = Statement("SELECT count(*) AS notes FROM public.committed_note")
     async with ReadRouter(place.settings()) as router:
         for number in range(1, 4):
             with place.admin() as admin:
-                admin.execute("INSERT INTO public.asked_note VALUES (1)")
+                admin.execute("INSERT INTO public.committed_note VALUES (1)")
                 admin.commit()
                 token = commit_token(admin)
             assert await router.ask([counted], token=token) == [[{"notes": number}]]
+
+
+async def test_work_is_done_once_more_when_its_server_breaks_off(place: Place, heart: Heart) -> None:
+    tries = []
+
+    async def work(read: Any) -> int:
+        tries.append(read.server)
+        if len(tries) == 1:
+            with place.admin(place.pair.standby) as admin:
+                admin.execute("SELECT pg_terminate_backend(%s)", (read.connection.info.backend_pid,))
+        await read.connection.execute("SELECT 1")
+        return len(tries)
+
+    async with ReadRouter(place.settings()) as router:
+        assert await router.run(work) == 2
+
+
+async def test_its_own_timeout_is_not_tried_again(place: Place, heart: Heart) -> None:
+    tries = []
+
+    async def work(read: Any) -> None:
+        tries.append(1)
+        await read.connection.execute("SELECT pg_sleep(5)")
+
+    async with ReadRouter(place.settings(dashboard_statement_timeout_seconds=0.1)) as router:
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await router.run(work)
+    assert len(tries) == 1

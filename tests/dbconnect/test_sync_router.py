@@ -1,4 +1,4 @@
-"""The sync twin, and `dbconnect.read_only`."""
+"""The generated sync router, and `dbconnect.read_only` on it."""
 
 import multiprocessing
 import threading
@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 import dbconnect
-from dbconnect import NoFreshServerError, SettingsError, SyncReadRouter, TokenError, commit_token
+from dbconnect import NoFreshServerError, SettingsError, TokenError, commit_token
 from dbconnect.replica_guard import GuardLimits
+from dbconnect.sync_router import SyncReadRouter
 from local_stack.waiting import wait_until
 from tests.dbconnect.conftest import PIPELINE, Heart, Place
 
@@ -81,11 +82,11 @@ def test_a_token_goes_to_the_primary_when_the_replica_is_late_and_is_refused_pas
             with router.read_only(60, token) as read:
                 assert (read.server, read.is_fallback, newest(read)) == ("primary", True, 1)
             with (
-                pytest.raises(NoFreshServerError, match=r"as new as the token.*budget") as refused,
+                pytest.raises(NoFreshServerError, match=r"as new as the token.*budget") as error,
                 router.read_only(60, token),
             ):
                 pass
-            assert 1 <= refused.value.retry_after_s <= 60
+            assert 1 <= error.value.retry_after_s <= 60
             with router.read_only(60) as read:
                 assert (read.server, read.is_stale, newest(read)) == ("replica", False, None)
         finally:
@@ -94,7 +95,7 @@ def test_a_token_goes_to_the_primary_when_the_replica_is_late_and_is_refused_pas
 
 def test_stale_data_are_marked_or_refused(place: Place, heart: Heart) -> None:
     settings = place.settings(dashboard_fallback_url=None, dashboard_max_staleness_seconds=0.2)
-    with SyncReadRouter(settings, watch_every_s=0.05) as router:
+    with SyncReadRouter(settings, poll_every_s=0.05) as router:
         heart.stop()
         wait_until(lambda: router.state().servers[0].reason == "late", timeout_s=5, what="the ejection")
         with router.read_only() as read:
@@ -126,34 +127,6 @@ def test_settings_without_any_server_are_refused(place: Place) -> None:
         SyncReadRouter(place.settings(dashboard_replicas=twice))
 
 
-def test_work_is_done_once_more_when_its_server_breaks_off(place: Place) -> None:
-    tries = []
-
-    def work(read: dbconnect.Read[Any]) -> int:
-        tries.append(read.server)
-        if len(tries) == 1:
-            with place.admin(place.pair.standby) as admin:
-                admin.execute("SELECT pg_terminate_backend(%s)", (read.connection.info.backend_pid,))
-        read.connection.execute("SELECT 1")
-        return len(tries)
-
-    with SyncReadRouter(place.settings()) as router:
-        assert router.run(work) == 2
-
-
-def test_its_own_timeout_is_not_tried_again(place: Place) -> None:
-    tries = []
-
-    def work(read: dbconnect.Read[Any]) -> None:
-        tries.append(1)
-        read.connection.execute("SELECT pg_sleep(5)")
-
-    settings = place.settings(dashboard_statement_timeout_seconds=0.1)
-    with SyncReadRouter(settings) as router, pytest.raises(psycopg.errors.QueryCanceled):
-        router.run(work)
-    assert len(tries) == 1
-
-
 def test_a_warehouse_without_a_heartbeat_is_judged_by_its_position(place: Place) -> None:
     place.pair.create_database("plain")
     with place.pair.primary.connect("plain") as admin:
@@ -166,7 +139,7 @@ def test_a_warehouse_without_a_heartbeat_is_judged_by_its_position(place: Place)
         dashboard_fallback_url=place.pair.primary.url("plain", user=PIPELINE, password=password),
         dashboard_fallback_reads_per_second=0,
     )
-    with SyncReadRouter(settings, limits=LIMITS, watch_every_s=0.05) as router:
+    with SyncReadRouter(settings, limits=LIMITS, poll_every_s=0.05) as router:
         wait_until(lambda: router.state().servers[0].is_usable, timeout_s=5, what="the replica to be admitted")
         with router.read_only() as read:
             assert read.server == "replica"

@@ -16,7 +16,7 @@ from background_jobs.webhooks import DELIVERY_OUTCOMES
 from dashboard_api.metrics import ApiMetrics, StateCollector, StateSnapshot
 from dbconnect.pool_options import PoolState
 from dbconnect.router_base import RouterState
-from dbconnect.server_record import ServerState
+from dbconnect.server_health import ServerState
 from ratelimit_service.metrics import Metrics as LimiterMetrics
 from tests.docs.pages import ROOT, read_page
 

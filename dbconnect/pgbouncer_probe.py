@@ -1,7 +1,7 @@
-"""Whether statements may be prepared on the server through a pooler: shown with two clients, since one never shows it.
+"""Probe whether prepared statements are safe through a pooler: with two clients, since one never shows the fault.
 
-PgBouncer in transaction mode before 1.21 knows nothing of prepared statements. Two clients then use the same name for
-different statements, and one is answered with the other's rows, or with an error. From 1.21 on it keeps them apart, if
+PgBouncer in transaction mode before 1.21 does not track prepared statements. Two clients then use the same name for
+different statements, and one gets the other's rows, or an error. From 1.21 on it keeps them apart, if
 `max_prepared_statements` is not 0.
 """
 
@@ -16,23 +16,23 @@ import psycopg
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from dbconnect.aborting import abort
+from dbconnect.failures import abort_connection
 from dbconnect.routes import Connection, connect_route
 from dbsql import query
 
 _ROUNDS = 6
-_PATIENCE_S = 3.0
-_ASKED = (b"first", b"second")
+_TIMEOUT_S = 3.0
+_CLIENT_NAMES = (b"first", b"second")
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What the probe found.
+    """The probe's result.
 
     Attributes:
         is_pooled: whether a pooler answers at this URL.
-        is_safe: whether preparing gave right answers to both clients throughout.
-        reason: what went wrong; empty when it is safe.
+        is_safe: whether both clients always got their own rows.
+        reason: the fault; empty when it is safe.
     """
 
     is_pooled: bool
@@ -40,21 +40,21 @@ class ProbeResult:
     reason: str
 
 
-def probe_preparing(url: str) -> ProbeResult:
+def probe_prepared_statements(url: str) -> ProbeResult:
     """Let two clients prepare different statements under the same name, and take turns on the pooler's sessions.
 
     Raises:
         UnavailableError: the server can't be reached.
     """
     with ExitStack() as stack:
-        clients = [stack.enter_context(_open(url)) for _ in _ASKED]
+        clients = [stack.enter_context(_open(url)) for _ in _CLIENT_NAMES]
         is_pooled = any(_is_pooled(client) for client in clients)
         if is_pooled and not psycopg.capabilities.has_send_close_prepared():
-            # psycopg would send DEALLOCATE as text, which no pooler follows.
+            # psycopg would send DEALLOCATE as text, which no pooler tracks.
             return ProbeResult(
                 is_pooled, is_safe=False, reason="this libpq can't close a prepared statement (needs 17)"
             )
-        # A name of its own: what stays behind in a pooled session must never be mistaken for another client's statement.
+        # A unique name: a statement left in a pooled session must never be mistaken for another client's.
         name = f"salespulse_probe_{secrets.token_hex(4)}".encode()
         try:
             fault = _take_turns(clients, name) or (_swap_sessions(clients, name) if is_pooled else "")
@@ -68,8 +68,8 @@ def probe_preparing(url: str) -> ProbeResult:
 @contextlib.contextmanager
 def _open(url: str) -> Iterator[Connection]:
     connection = connect_route(url, "probe")
-    # A pooler without a free session lets its clients wait for minutes.
-    timer = threading.Timer(_PATIENCE_S, abort, (connection,))
+    # A pooler without a free session keeps its clients waiting for minutes.
+    timer = threading.Timer(_TIMEOUT_S, abort_connection, (connection,))
     timer.start()
     try:
         yield connection
@@ -85,26 +85,26 @@ def _is_pooled(client: Connection) -> bool:
 
 
 def _take_turns(clients: list[Connection], name: bytes) -> str:
-    for client, asked in zip(clients, _ASKED, strict=True):
-        fault = _fault(client.pgconn.prepare(name, b"SELECT '" + asked + b"'"))
+    for client, own_name in zip(clients, _CLIENT_NAMES, strict=True):
+        fault = _fault(client.pgconn.prepare(name, b"SELECT '" + own_name + b"'"))
         if fault:
             return fault
     for _ in range(_ROUNDS):
-        fault = _ask_both(clients, name)
+        fault = _query_both(clients, name)
         if fault:
             return fault
     return ""
 
 
 def _swap_sessions(clients: list[Connection], name: bytes) -> str:
-    """Hold both sessions in transactions, in either order, so that each client meets what the other left."""
+    """Hold both sessions in transactions, in either order, so that each client gets the session that the other used."""
     for ordered in (clients, clients[::-1]):
         for client in ordered:
             try:
                 client.execute("BEGIN")
             except psycopg.OperationalError:
-                return ""  # one session only: taking turns has shown all there is
-        fault = _ask_both(clients, name)
+                return ""  # one session only: taking turns has tested it
+        fault = _query_both(clients, name)
         if fault:
             return fault
         for client in clients:
@@ -112,15 +112,15 @@ def _swap_sessions(clients: list[Connection], name: bytes) -> str:
     return ""
 
 
-def _ask_both(clients: list[Connection], name: bytes) -> str:
-    for client, asked in zip(clients, _ASKED, strict=True):
+def _query_both(clients: list[Connection], name: bytes) -> str:
+    for client, own_name in zip(clients, _CLIENT_NAMES, strict=True):
         result = client.pgconn.exec_prepared(name, [])
         fault = _fault(result)
         if fault:
             return fault
         answer = result.get_value(0, 0)
-        if answer != asked:
-            return f"the {asked.decode()} client was given the row of the {(answer or b'?').decode()} one"
+        if answer != own_name:
+            return f"the {own_name.decode()} client got the row of the {(answer or b'?').decode()} client"
     return ""
 
 

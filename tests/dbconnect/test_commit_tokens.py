@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbconnect import TokenError
+from dbconnect.commit_tokens import CommitToken
 from dbconnect.errors import UnavailableError
-from dbconnect.positions import format_lsn, parse_lsn
-from dbconnect.tokens import ReadToken
+from dbconnect.lsn import format_lsn, parse_lsn
 
 BRIEF = settings(max_examples=100, deadline=timedelta(seconds=2))
 
@@ -17,17 +17,17 @@ BRIEF = settings(max_examples=100, deadline=timedelta(seconds=2))
 @BRIEF
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
 def test_a_token_survives_the_journey(timeline: int, position: int) -> None:
-    text = ReadToken(timeline, position).encode()
+    text = CommitToken(timeline, position).encode()
     assert len(text) == 18
     assert text.isascii()
-    assert ReadToken.decode(text) == ReadToken(timeline, position)
+    assert CommitToken.decode(text) == CommitToken(timeline, position)
 
 
 @BRIEF
 @given(st.text(max_size=40))
 def test_any_other_text_is_refused_or_is_a_token(text: str) -> None:
     try:
-        token = ReadToken.decode(text)
+        token = CommitToken.decode(text)
     except TokenError:
         return
     assert token.encode() == text.rstrip("=")

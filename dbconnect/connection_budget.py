@@ -1,6 +1,6 @@
-"""Whether all pools together fit into the servers: checked before the first of them opens.
+"""Check that all pools together fit into the servers, before the first of them opens.
 
-Sum of pools + watchers + administrators ≤ 80 % of what a server takes, so that none ever says "too many clients".
+Pools + health monitors + administrators ≤ 80 % of a server's connections, so that none refuses with "too many clients".
 """
 
 from collections.abc import Iterable
@@ -14,20 +14,20 @@ from dbconnect.routes import ADMIN, DASHBOARD_READ, ROUTES, connect_route
 from dbconnect.settings import Settings
 from dbsql import query
 
-SHARE = 0.8
-# psql of somebody who looks after the server, a migration, a backup.
+_USABLE_SHARE = 0.8
+# An administrator's psql, a migration, a backup.
 _ADMINISTRATORS = 3
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What one route may open to one server.
+    """The connections that one route may open to one server.
 
     Attributes:
         route: its name.
         url: a secret.
-        connections: at most, of all processes together.
-        is_direct: whether it goes past any pooler by definition.
+        connections: maximum of all processes together.
+        is_direct: whether it bypasses any pooler.
     """
 
     route: str
@@ -38,10 +38,10 @@ class Demand:
 
 @dataclass(frozen=True)
 class ServerBudget:
-    """The demands on one server beside what it takes.
+    """The demands on one server, and its limit.
 
     Attributes:
-        server: its port and start, as it gives them itself.
+        server: its port and start time, as it reports them.
         max_connections: for ordinary roles: `max_connections` less the reserved ones.
         demands: by route, without URLs.
     """
@@ -52,55 +52,56 @@ class ServerBudget:
 
     @property
     def allowed(self) -> int:
-        """80 % of what the server takes."""
-        return int(self.max_connections * SHARE)
+        """Return 80 % of the server's connections."""
+        return int(self.max_connections * _USABLE_SHARE)
 
     @property
     def total(self) -> int:
-        """The sum of the demands."""
+        """Return the sum of the demands."""
         return sum(connections for _, connections in self.demands)
 
 
-def demands(settings: Settings) -> list[Demand]:
-    """List what the settings may open, the watchers included."""
-    listed = []
+def list_demands(settings: Settings) -> list[Demand]:
+    """Return the demands of every configured route and further replica."""
+    demands = []
     for route in ROUTES:
         try:
             url = route.url(settings)
         except SettingsError:
             continue  # not every process has every route
-        listed.append(Demand(route.name, url, route.most_connections(settings), is_direct=route.is_direct))
-    size = DASHBOARD_READ.most_connections(settings)
-    listed += [Demand(item.name, item.url.get_secret_value(), size) for item in settings.dashboard_replicas]
-    return listed
+        demands.append(Demand(route.name, url, route.max_connections(settings), is_direct=route.is_direct))
+    size = DASHBOARD_READ.max_connections(settings)
+    demands += [Demand(item.name, item.url.get_secret_value(), size) for item in settings.dashboard_replicas]
+    return demands
 
 
 def check_connection_budget(settings: Settings) -> list[ServerBudget]:
-    """Ask every reachable server how many connections it takes, and compare.
+    """Compare the demands with the connection limit of every reachable server.
 
     Returns:
-        One budget per server, however many URLs lead to it. A server that is away is left out.
+        One budget per server, however many URLs lead to it. A server that is down is left out.
 
     Raises:
         ConnectionBudgetError: the pools don't fit; the message lists them.
     """
-    wanted = demands(settings)
     with ThreadPoolExecutor(max_workers=8) as threads:
-        answers = list(threads.map(lambda demand: _ask(demand, settings.pooler_pool_size), wanted))
-    budgets = _by_server((answer for answer in answers if answer is not None), watchers=_watchers(settings))
+        limits = list(
+            threads.map(lambda demand: _query_limit(demand, settings.pooler_pool_size), list_demands(settings))
+        )
+    budgets = _by_server((limit for limit in limits if limit is not None), watchers=_watchers(settings))
     for budget in budgets:
         if budget.total > budget.allowed:
-            listed = ", ".join(f"{route} {connections}" for route, connections in budget.demands)
+            demands = ", ".join(f"{route} {connections}" for route, connections in budget.demands)
             raise ConnectionBudgetError(
                 f"the PostgreSQL server at port {budget.server} takes {budget.max_connections} connections, and 80 % of "
-                f"them ({budget.allowed}) may be planned for; the pools come to {budget.total}: {listed}. Make pools "
-                "smaller (SALESPULSE_DASHBOARD_POOL_SIZE, SALESPULSE_PIPELINE_CONNECTIONS, …), say what the pooler "
-                "opens at most (SALESPULSE_POOLER_POOL_SIZE), or raise max_connections"
+                f"them ({budget.allowed}) may be planned for; the pools come to {budget.total}: {demands}. Make pools "
+                "smaller (SALESPULSE_DASHBOARD_POOL_SIZE, SALESPULSE_PIPELINE_CONNECTIONS, …), set the pooler's "
+                "limit (SALESPULSE_POOLER_POOL_SIZE), or raise max_connections"
             )
     return budgets
 
 
-def _ask(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBudget, Demand] | None:
+def _query_limit(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBudget, Demand] | None:
     try:
         with connect_route(demand.url, f"budget {demand.route}") as connection:
             row = connection.execute(query("dbconnect.connection_limits")).fetchone()
@@ -116,16 +117,16 @@ def _ask(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBudget, De
 
 
 def _watchers(settings: Settings) -> int:
-    """One of each process that serves, and one of the process beside it that makes its answers."""
+    """Return the number of health monitors: one of each process that serves, and one of its maker process."""
     return settings.dashboard_processes * (2 if settings.has_maker else 1)
 
 
-def _by_server(answers: Iterable[tuple[ServerBudget, Demand]], *, watchers: int) -> list[ServerBudget]:
-    found: dict[str, ServerBudget] = {}
-    for server, demand in answers:
+def _by_server(limits: Iterable[tuple[ServerBudget, Demand]], *, watchers: int) -> list[ServerBudget]:
+    budgets: dict[str, ServerBudget] = {}
+    for server, demand in limits:
         others = (("administrators", _ADMINISTRATORS), ("watchers", watchers))
-        budget = found.get(server.server, replace(server, demands=others))
+        budget = budgets.get(server.server, replace(server, demands=others))
         if demand.route != ADMIN.name:
             budget = replace(budget, demands=(*budget.demands, (demand.route, demand.connections)))
-        found[server.server] = budget
-    return list(found.values())
+        budgets[server.server] = budget
+    return list(budgets.values())

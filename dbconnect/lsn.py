@@ -1,16 +1,16 @@
-"""WAL positions (LSNs) as numbers: bytes since the beginning of the log."""
+"""WAL positions (log sequence numbers) as integers: bytes since the beginning of the log."""
 
 from dbconnect.errors import UnavailableError
 
 
 def parse_lsn(text: str) -> int:
-    """Turn `16/B374D848` into bytes.
+    """Parse `16/B374D848` into a byte position.
 
     The form is PostgreSQL's `pg_lsn`: two hexadecimal numbers of at most 32 bits each
     (https://www.postgresql.org/docs/current/datatype-pg-lsn.html).
 
     Raises:
-        UnavailableError: the text is no position.
+        UnavailableError: the text is no WAL position.
     """
     high, slash, low = text.partition("/")
     try:
@@ -23,5 +23,5 @@ def parse_lsn(text: str) -> int:
 
 
 def format_lsn(position: int) -> str:
-    """Turn bytes into `16/B374D848`."""
+    """Format a byte position as `16/B374D848`."""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
