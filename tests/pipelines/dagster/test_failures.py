@@ -49,7 +49,7 @@ def test_a_mistake_of_the_user_ends_the_run_at_once_with_advice(
     assert not result.success
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failure.user_failure_data is not None
-    assert "SALESPULSE_REPLICA_URL must begin with postgresql://" in (failure.user_failure_data.description or "")
+    assert "SALESPULSE_REPLICA_URL: must begin with postgresql://" in (failure.user_failure_data.description or "")
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
 
 
