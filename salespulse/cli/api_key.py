@@ -3,34 +3,32 @@
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from dashboard_api.auth import hash_api_key, new_api_key
 from dbconnect import SalespulseError, load_settings
 from dbconnect.routes import PIPELINE_WRITE
 from dbsql import query
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json, print_table
 from salespulse.cli.token import find_tenant
 
 
 class ApiKeyNotFoundError(SalespulseError):
-    """No such key, or it is revoked already."""
+    """The key does not exist, or is revoked already."""
 
 
 @click.group("api-key")
 def api_key() -> None:
-    """Make, list and revoke keys for machines."""
+    """Create, list and revoke keys for machines."""
 
 
 @api_key.command()
 @click.option("--tenant", required=True, help="The tenant's id in the application, or its name.")
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--role", default="viewer", show_default=True, help="What the key's holder is.")
-@click.option("--days", type=click.IntRange(min=1), help="How long it holds; until it is revoked unless given.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--role", default="viewer", show_default=True, help="The holder's role.")
+@click.option("--days", type=click.IntRange(min=1), help="Days until it expires [never].")
+@JSON_OPTION
 def create(tenant: str, name: str, role: str, days: int | None, as_json: bool) -> None:
-    """Make a key and show it: this once, since only its hash is kept."""
+    """Create a key and show it, once: only its hash is stored."""
     settings = load_settings()
     tenant_id, _ = find_tenant(settings, tenant)
     key = new_api_key()
@@ -50,7 +48,7 @@ def create(tenant: str, name: str, role: str, days: int | None, as_json: bool) -
 
 
 @api_key.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@JSON_OPTION
 def list_keys(as_json: bool) -> None:
     """List every key, revoked ones too; never the key itself."""
     with PIPELINE_WRITE.connect(load_settings()) as connection:
@@ -58,16 +56,20 @@ def list_keys(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("id", "tenant", "name", "role", "created", "expires", "revoked")
-    for row in rows:
-        moments = [
-            row[name].strftime("%Y-%m-%d %H:%M") if row[name] else ""
-            for name in ("created_at", "expires_at", "revoked_at")
+    print_table(
+        [
+            {
+                "id": row["api_key_id"],
+                "tenant": row["tenant_name"] or row["tenant_id"],
+                "name": row["name"],
+                "role": row["role"],
+                "created": row["created_at"],
+                "expires": row["expires_at"] or "never",
+                "revoked": row["revoked_at"],
+            }
+            for row in rows
         ]
-        table.add_row(
-            str(row["api_key_id"]), row["tenant_name"] or row["tenant_id"], row["name"], row["role"], *moments
-        )
-    Console().print(table)
+    )
 
 
 @api_key.command()
@@ -77,5 +79,5 @@ def revoke(api_key_id: int) -> None:
     with PIPELINE_WRITE.connect(load_settings()) as connection:
         row = connection.execute(query("dashboard.revoke_api_key"), {"api_key_id": api_key_id}).fetchone()
     if row is None:
-        raise ApiKeyNotFoundError(f"no key {api_key_id} is in force; `salespulse api-key list` shows them")
+        raise ApiKeyNotFoundError(f"no valid key {api_key_id}; `salespulse api-key list` shows them")
     click.echo(f"key {api_key_id} is revoked")

@@ -1,15 +1,13 @@
-"""`salespulse demo`: the main job, everything started, on the embedded default."""
+"""`salespulse demo`: start everything on real sales, on the embedded servers."""
 
 import os
 import shutil
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -21,8 +19,7 @@ from local_stack.stack import StackOptions, down, up
 from pipelines.refresh import RefreshOptions, connect_route, open_connections
 from pipelines.refresh.observe import SourceObservation
 from pipelines.verification import verify
-from salespulse.cli.output import progress_bar
-from salespulse.cli.root import print_json
+from salespulse.cli.output import print_json, progress_bar, stop_on_signals
 from salespulse.cli.stack import NICE_VALUES, supervised_commands
 from salespulse.cli.token import find_tenant
 from salespulse.demo import (
@@ -61,18 +58,18 @@ def demo(check: bool, rate: float, seconds: float, as_json: bool) -> None:
     directory of its own, which it removes.
     """
     console = Console(stderr=True, highlight=False)
-    with _stop_on_signals() as stop, _data_dir(check=check) as data_dir:
-        scene = _Scene(console, stop, data_dir, rate=rate, with_ui=not check)
+    with stop_on_signals() as stop, _data_dir(check=check) as data_dir:
+        demonstration = _Demonstration(console, stop, data_dir, rate=rate, with_ui=not check)
         try:
-            scene.start()
+            demonstration.start()
             if check:
-                scene.check(seconds)
+                demonstration.check(seconds)
             else:
-                scene.play()
+                demonstration.play()
         finally:
             console.print("stopping the stack")
             down(data_dir, log=lambda _: None)
-    figures = scene.figures
+    figures = demonstration.figures
     if as_json:
         print_json(figures.__dict__ | {"is_exact": figures.is_exact} if check else figures.__dict__)
     elif check:
@@ -83,7 +80,7 @@ def demo(check: bool, rate: float, seconds: float, as_json: bool) -> None:
         sys.exit(0 if figures.is_exact else 1)
 
 
-class _Scene:
+class _Demonstration:
     """One demonstration, from start to end."""
 
     def __init__(self, console: Console, stop: threading.Event, data_dir: Path, *, rate: float, with_ui: bool) -> None:
@@ -92,7 +89,7 @@ class _Scene:
         self._data_dir = data_dir
         self._rate = rate
         self._with_ui = with_ui
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._settings = load_settings(data_dir=data_dir)
         self.figures = DemoFigures()
 
@@ -103,7 +100,7 @@ class _Scene:
         )
         report = up(options, migrate=prepare_schema, log=self._say)
         self._settings = report.settings
-        self.figures.ready_s = round(time.monotonic() - self._began, 1)
+        self.figures.ready_s = round(time.monotonic() - self._started_at, 1)
         self._say("every server is ready")
         with progress_bar("loading", hidden=False) as bar:
             self.figures.load = prepare_sales(
@@ -124,10 +121,10 @@ class _Scene:
         self.figures.differences += totals_that_differ(self._settings, published=False)[1]
         self._say("verifying everything")
         with open_connections(self._settings) as connections:
-            found = verify(connections, RefreshOptions.from_settings(self._settings))
+            verification = verify(connections, RefreshOptions.from_settings(self._settings))
             counted = connections.warehouse.execute(query("state.count_refreshes")).fetchone()
             self.figures.refreshes = counted["refreshes"] if counted is not None else 0
-        self.figures.verification = found.as_document()
+        self.figures.verification = verification.as_document()
 
     def play(self) -> None:
         """Live traffic until somebody stops it."""
@@ -143,21 +140,21 @@ class _Scene:
                 pass
 
     def _say(self, line: str) -> None:
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {line}")
+        self._console.print(f"[dim]{time.monotonic() - self._started_at:6.1f} s[/dim]  {line}")
 
     def _backfill(self) -> None:
-        """Show how the run that Dagster's sensor asks for fills the empty tables."""
+        """Show the progress of the sensor's run that fills the empty tables."""
         self._say("Dagster's sensor has found sales: its run backfills facts and rollups")
         started = time.perf_counter()
-        most = 0
+        peak = 0
         with progress_bar("backfilling", hidden=False) as bar:
 
             def watch(seen: SourceObservation) -> None:
-                nonlocal most
-                self._end_if_asked()
-                most = max(most, seen.queued_documents)
-                if most:
-                    bar(most - seen.queued_documents, most, "backfilling documents")
+                nonlocal peak
+                self._abort_if_stopped()
+                peak = max(peak, seen.queued_documents)
+                if peak:
+                    bar(peak - seen.queued_documents, peak, "backfilling documents")
 
             wait_until_drained(self._settings, watch=watch)
         took = time.perf_counter() - started
@@ -173,17 +170,17 @@ class _Scene:
 
         def watch(seen: SourceObservation) -> None:
             del seen
-            self._end_if_asked()
+            self._abort_if_stopped()
 
         wait_until_drained(self._settings, watch=watch)
 
-    def _end_if_asked(self) -> None:
+    def _abort_if_stopped(self) -> None:
         if self._stop.is_set():
             raise click.Abort
 
     @contextmanager
     def _traffic(self) -> Iterator[Callable[[], TrafficReport]]:
-        """Make traffic in a thread while the context lasts; then the report can be had."""
+        """Make traffic in a thread while the context lasts; yields a function that returns the report afterwards."""
         stop = threading.Event()
         reports: list[TrafficReport] = []
         thread = threading.Thread(
@@ -214,24 +211,6 @@ def _data_dir(*, check: bool) -> Iterator[Path]:
         # Where the servers' account can't enter this place, their data lie elsewhere, behind a link.
         shutil.rmtree((directory / "servers").resolve(), ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _urls(settings: Settings) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from dbconnect import load_settings
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json
 from sample_app import RetailError, install_application, load_online_retail
 from sample_app.online_retail import TENANT_NAME
 
@@ -27,7 +27,7 @@ def load() -> None:
 @click.option(
     "--tenant", default=TENANT_NAME, show_default=True, help="Name of the tenant; another name, another copy."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@JSON_OPTION
 def retail(file: Path, replace: bool, tenant: str, as_json: bool) -> None:
     """Load the Online Retail data set (FILE, Parquet) as one tenant with a store per country."""
     url = load_settings().url("application_url")

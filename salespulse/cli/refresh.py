@@ -17,10 +17,8 @@ from pipelines.refresh import (
 from pipelines.refresh import refresh as run_refresh
 from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
 from pipelines.verification import rebuild_rollup
-from salespulse.cli.output import Bar, progress_bar
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, Bar, print_json, progress_bar
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
@@ -28,7 +26,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option(
     "--drain", "drain_s", type=click.FloatRange(0), default=0.0, help="Keep looking for new changes this many seconds."
 )
-@_JSON
+@JSON_OPTION
 def refresh(drain_s: float, as_json: bool) -> None:
     """Apply what changed in the source to facts and rollups, until nothing is pending."""
     settings = load_settings()
@@ -44,11 +42,11 @@ def refresh(drain_s: float, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--from", "from_day", type=_DAY, help="First business date; all of history unless given.")
+@click.option("--from", "from_day", type=_DAY, help="First business date [all of history].")
 @click.option("--to", "to_day", type=_DAY, help="Last business date, inclusive.")
-@_JSON
+@JSON_OPTION
 def backfill(from_day: datetime | None, to_day: datetime | None, as_json: bool) -> None:
-    """Apply every sale of a range anew, in bounded batches; may be stopped, resumed and repeated."""
+    """Apply every sale of a range again, in bounded batches; may be stopped, resumed and repeated."""
     settings = load_settings()
     options = RefreshOptions.from_settings(settings)
     with open_connections(settings) as connections, progress_bar("backfilling", hidden=as_json) as bar:
@@ -69,10 +67,12 @@ def backfill(from_day: datetime | None, to_day: datetime | None, as_json: bool) 
 
 
 @click.command()
-@click.option("--new-source", is_flag=True, required=True, help="Say that the application moved to another cluster.")
-@_JSON
+@click.option(
+    "--new-source", is_flag=True, required=True, help="Confirm that the application moved to another cluster."
+)
+@JSON_OPTION
 def reconcile(new_source: bool, as_json: bool) -> None:
-    """Accept another cluster as the source: take a new watermark, compare every document of source and facts again.
+    """Accept another cluster as the source: take a new watermark, and compare every document again.
 
     A failover within the same cluster is noticed and reconciled by every refresh; this is for a source that was moved.
     """
@@ -80,36 +80,36 @@ def reconcile(new_source: bool, as_json: bool) -> None:
     settings = load_settings()
     options = RefreshOptions.from_settings(settings)
     with open_connections(settings) as connections, progress_bar("reconciling", hidden=as_json) as bar:
-        restart_history(connections, options, reason="the source was moved to another cluster, said an operator")
+        restart_history(connections, options, reason="an operator confirmed that the source moved to another cluster")
         result = run_refresh(connections, options, progress=lambda so_far: _move(bar, so_far))
     _report(result, as_json=as_json)
 
 
 @click.command()
 @click.argument("rollup", type=str)
-@_JSON
+@JSON_OPTION
 def rebuild(rollup: str, as_json: bool) -> None:
-    """Set every row of ROLLUP (or of "all") to what its SQL gives over the facts, without a gap for readers."""
+    """Recompute every row of ROLLUP (or of "all") from the facts, while readers keep reading."""
     settings = load_settings()
     options = RefreshOptions.from_settings(settings)
-    chosen = all_rollups() if rollup == "all" else (rollup_named(rollup),)
+    rollups = all_rollups() if rollup == "all" else (rollup_named(rollup),)
     written = {}
     with open_connections(settings) as connections, progress_bar("rebuilding", hidden=as_json) as bar:
-        for item in chosen:
+        for item in rollups:
             months = 0
 
-            def moved(month: date, last: date, name: str = item.name) -> None:
+            def on_month(month: date, last: date, name: str = item.name) -> None:
                 nonlocal months
                 months += 1
                 left = (last.year - month.year) * 12 + last.month - month.month
                 bar(months, months + left, f"rebuilding {name}")
 
-            written[item.name] = rebuild_rollup(connections, options, item, progress=moved)
+            written[item.name] = rebuild_rollup(connections, options, item, progress=on_month)
     if as_json:
         print_json({"rows_written": written})
         return
     for name, rows in written.items():
-        click.echo(f"{name}: {rows:,} rows were set right" if rows else f"{name}: was exact")
+        click.echo(f"{name}: repaired {rows:,} rows" if rows else f"{name}: no differences")
 
 
 def _day(value: datetime | None, otherwise: date) -> date:
@@ -126,7 +126,7 @@ def _report(result: RefreshResult, *, as_json: bool) -> None:
         print_json(result.as_document())
         return
     for reason in result.reconciled:
-        click.echo(f"history was rewritten ({reason}): every document was looked at again")
+        click.echo(f"history was rewritten ({reason}): every document was compared again")
     rows = sum(result.applied.rows_written.values())
     seconds = sum(result.seconds.values())
     click.echo(

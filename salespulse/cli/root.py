@@ -1,9 +1,8 @@
 """The root command. Subcommands are imported on use, so that `--help` is instant."""
 
 import importlib
-import json
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -14,22 +13,22 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "down": ("stack", "down", "Stop the local stack."),
     "status": ("status", "status", "Show freshness, lag, what is pending, the last refreshes."),
     "refresh": ("refresh", "refresh", "Apply what changed in the source to facts and rollups."),
-    "backfill": ("refresh", "backfill", "Apply every sale of a range anew."),
+    "backfill": ("refresh", "backfill", "Apply every sale of a range again."),
     "verify": ("verify", "verify", "Compare facts and rollups with SQL over the sales."),
-    "repair": ("verify", "repair", "Verify, and set right what differs."),
+    "repair": ("verify", "repair", "Verify, and repair what differs."),
     "rebuild": ("refresh", "rebuild", "Rebuild a rollup from the facts."),
     "reconcile": ("refresh", "reconcile", "Accept another cluster as the source."),
-    "migrate": ("migrate", "migrate", "Bring the schema to the newest version."),
+    "migrate": ("source", "migrate", "Bring the schema to the newest version."),
     "source": ("source", "source", "Install, uninstall or check the application's mapping."),
     "load": ("load", "load", "Load sales into the application's tables."),
     "traffic": ("traffic", "traffic", "Make live traffic on the application's tables."),
-    "heartbeat": ("heartbeat", "heartbeat", "Write the heartbeat that bounds the replicas' staleness."),
-    "bridge": ("bridge", "bridge", "Hand background jobs to Dagster and follow their runs."),
+    "heartbeat": ("processes", "heartbeat", "Write the heartbeat that bounds the replicas' staleness."),
+    "bridge": ("processes", "bridge", "Submit background jobs to Dagster and follow their runs."),
     "jobs": ("jobs", "jobs", "List, watch, submit and cancel background jobs."),
     "token": ("token", "token", "Print a link that opens the dashboard as one tenant."),
     "api-key": ("api_key", "api_key", "Make, list and revoke keys for machines."),
-    "webhook": ("webhook", "webhook", "Tell other systems of jobs, and let them start jobs."),
-    "settings": ("settings", "settings", "Show every setting in force, secrets masked."),
+    "webhook": ("webhook", "webhook", "Notify other systems of jobs, and let them start jobs."),
+    "settings": ("show_settings", "settings", "Show every setting in force, secrets masked."),
 }
 
 
@@ -59,11 +58,11 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line; an error that a user can mend is one line on stderr and exit code 1."""
+    """Run the command line; an error that a user can fix is one line on stderr and exit code 1."""
     try:
         cli.main(args=args, standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+    except click.exceptions.Exit as exit_request:
+        sys.exit(exit_request.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -79,8 +78,3 @@ def main(args: list[str] | None = None) -> NoReturn:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     sys.exit(0)
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document for machines: what every `--json` flag gives."""
-    click.echo(json.dumps(document, indent=2, default=str))

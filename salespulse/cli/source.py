@@ -1,4 +1,4 @@
-"""`salespulse source`: the mapping of the application's schema."""
+"""`salespulse source` and `salespulse migrate`: the schema of Salespulse, and its mapping of the application's."""
 
 import sys
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ import psycopg
 
 from dbconnect import load_settings
 from dbconnect.errors import UnavailableError
+from pipelines.migrate import migrate_all
 from pipelines.source import check_source, install_source, load_mapping, uninstall_source
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json
 
 _NAME = click.argument("name", required=False)
 
@@ -46,7 +47,7 @@ def uninstall(name: str | None) -> None:
 
 @source.command()
 @_NAME
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@JSON_OPTION
 def check(name: str | None, as_json: bool) -> None:
     """Compare the mapping with the live database; exit code 1 when anything is missing."""
     mapping = load_mapping(name or load_settings().source)
@@ -59,6 +60,18 @@ def check(name: str | None, as_json: bool) -> None:
             click.echo(problem)
         click.echo(f"{mapping.name}: " + (f"{len(problems)} problems" if problems else "all in place"))
     sys.exit(1 if problems else 0)
+
+
+@click.command()
+@JSON_OPTION
+def migrate(as_json: bool) -> None:
+    """Bring the source's and the warehouse's schema to the newest version; safe to repeat."""
+    applied = migrate_all(load_settings())
+    if as_json:
+        print_json(applied)
+        return
+    for migration_set, names in applied.items():
+        click.echo(f"{migration_set}: " + (", ".join(names) if names else "up to date"))
 
 
 @contextmanager

@@ -7,11 +7,12 @@ import click
 from rich.console import Console
 
 from dbconnect import load_settings
+from dbconnect.masking import mask_url
 from local_stack.stack import StackOptions
 from local_stack.stack import down as stop_stack
 from local_stack.stack import up as start_stack
 from pipelines.migrate import migrate_all
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json
 
 _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Where servers, logs and secrets are kept [.salespulse]."
@@ -45,7 +46,7 @@ def supervised_commands() -> dict[str, list[str]]:
 @click.option(
     "--workers", default=3, show_default=True, type=click.IntRange(1, 64), help="Runs that execute at a time."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@JSON_OPTION
 def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_json: bool) -> None:
     """Start the local stack: PostgreSQL primary and standby, Redis, PgBouncer, Dagster.
 
@@ -53,7 +54,7 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
     (SALESPULSE_PRIMARY_URL and the like; see `salespulse settings`) is used and not started.
     """
     console = Console(stderr=True, highlight=False)
-    began = time.monotonic()
+    started_at = time.monotonic()
     options = StackOptions(
         data_dir=data_dir or load_settings().data_dir,
         with_ui=not no_ui,
@@ -66,16 +67,16 @@ def up(data_dir: Path | None, no_ui: bool, definitions: str, workers: int, as_js
 
         def log(line: str) -> None:
             status.update(line)
-            console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {line}")
+            console.print(f"[dim]{time.monotonic() - started_at:6.1f} s[/dim]  {line}")
 
         report = start_stack(options, migrate=migrate_all, log=log)
-    elapsed_s = round(time.monotonic() - began, 1)
+    elapsed_s = round(time.monotonic() - started_at, 1)
     if as_json:
         print_json({"seconds": elapsed_s, "steps": report.seconds, "settings": report.settings.masked()})
         return
     console.print(f"[bold]ready[/bold] in {elapsed_s} s")
     if report.settings.dagster_webserver_url:
-        console.print(f"Dagster's UI: {report.settings.dagster_webserver_url}")
+        console.print(f"Dagster's UI: {mask_url(report.settings.dagster_webserver_url)}")
 
 
 @click.command()

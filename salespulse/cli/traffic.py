@@ -1,17 +1,14 @@
 """`salespulse traffic`: live sales and everything that happens to them."""
 
 import logging
-import signal
 import sys
 import threading
-from types import FrameType
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from dbconnect import load_settings
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json, print_table, stop_on_signals
 from sample_app.traffic import TrafficReport, run_traffic
 
 
@@ -20,7 +17,7 @@ from sample_app.traffic import TrafficReport, run_traffic
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same operations.")
 @click.option("--for", "seconds", type=click.FloatRange(0, min_open=True), help="End after this many seconds.")
 @click.option("--sessions", type=click.IntRange(1, 100), default=4, show_default=True, help="Connections at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@JSON_OPTION
 def traffic(rate: float, seed: int, seconds: float | None, sessions: int, as_json: bool) -> None:
     """Make live traffic on the application's tables until Ctrl-C, SIGTERM, or --for has passed.
 
@@ -29,36 +26,21 @@ def traffic(rate: float, seed: int, seconds: float | None, sessions: int, as_jso
     """
     url = load_settings().url("application_url")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    timer = threading.Timer(seconds, stop.set) if seconds else None
     console = Console(stderr=True, quiet=as_json)
-    try:
-        if timer:
+    with stop_on_signals() as stop, console.status("starting") as status:
+        if seconds is not None:
+            timer = threading.Timer(seconds, stop.set)
+            timer.daemon = True
             timer.start()
-        with console.status("starting") as status:
 
-            def progress(report: TrafficReport) -> None:
-                status.update(_line(report))
+        def progress(report: TrafficReport) -> None:
+            status.update(_line(report))
 
-            report = run_traffic(url, rate_per_s=rate, seed=seed, sessions=sessions, stop=stop, progress=progress)
-    finally:
-        if timer:
-            timer.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        report = run_traffic(url, rate_per_s=rate, seed=seed, sessions=sessions, stop=stop, progress=progress)
     if as_json:
         print_json(report.as_dict())
         return
-    table = Table("operation", "committed")
-    for kind, count in report.counts.most_common():
-        table.add_row(kind, f"{count:,}")
-    Console().print(table)
+    print_table([{"operation": kind, "committed": count} for kind, count in report.counts.most_common()])
     click.echo(_line(report))
 
 

@@ -10,21 +10,19 @@ from pipelines.refresh import RefreshOptions, open_connections
 from pipelines.verification import VerificationReport
 from pipelines.verification import verify as run_verify
 from pipelines.verification.date_ranges import DateRange
-from salespulse.cli.output import progress_bar
-from salespulse.cli.root import print_json
+from salespulse.cli.output import JSON_OPTION, print_json, progress_bar
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
-_FROM = click.option("--from", "from_day", type=_DAY, help="First business date; the first there is unless given.")
+_FROM = click.option("--from", "from_day", type=_DAY, help="First business date [the oldest].")
 _TO = click.option("--to", "to_day", type=_DAY, help="Last business date, inclusive.")
-_LAST = click.option("--days", type=click.IntRange(1), help="The last so many days instead of --from.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+_LAST = click.option("--days", type=click.IntRange(1), help="This many last days, instead of --from.")
 
 
 @click.command()
 @_FROM
 @_TO
 @_LAST
-@_JSON
+@JSON_OPTION
 def verify(from_day: datetime | None, to_day: datetime | None, days: int | None, as_json: bool) -> None:
     """Compare facts and rollups with SQL over the sales, in one snapshot; exit code 1 when anything differs."""
     report = _run(from_day, to_day, days, repair=False, as_json=as_json)
@@ -36,9 +34,9 @@ def verify(from_day: datetime | None, to_day: datetime | None, days: int | None,
 @_FROM
 @_TO
 @_LAST
-@_JSON
+@JSON_OPTION
 def repair(from_day: datetime | None, to_day: datetime | None, days: int | None, as_json: bool) -> None:
-    """Verify, and set right what differs: facts from the source, then the rollups' rows from the facts."""
+    """Verify, and repair what differs: facts from the source, then the rollups' rows from the facts."""
     report = _run(from_day, to_day, days, repair=True, as_json=as_json)
     _print(report, as_json=as_json)
 
@@ -73,10 +71,9 @@ def _print(report: VerificationReport, *, as_json: bool) -> None:
         click.echo(f"facts differ: {kind} {key}")
     for row in report.drifted_rows:
         click.echo(str(row))
-    found = f"{report.drifted_document_count:,} documents and {report.drifted_row_count:,} rollup rows differed"
-    if not report.is_exact and report.repaired:
-        found += ", and were set right"
+    differences = f"{report.drifted_document_count:,} documents and {report.drifted_row_count:,} rollup rows"
+    outcome = f"repaired {differences}" if report.repaired else f"{differences} differ"
     click.echo(
         f"{report.documents:,} documents, {report.lines:,} lines, {report.from_date} to {report.to_date}: "
-        f"{'exact' if report.is_exact else found} ({report.seconds:.2f} s)"
+        f"{'no differences' if report.is_exact else outcome} ({report.seconds:.2f} s)"
     )

@@ -58,16 +58,16 @@ def totals_that_differ(settings: Settings, *, published: bool) -> tuple[dict[str
         connect_route(settings.url("application_url"), "application") as application,
         connect_route(settings.url("warehouse_url"), "warehouse") as warehouse,
     ):
-        wanted = application.execute(query("demo.application_totals")).fetchall()
-        found = warehouse.execute(query("demo.rollup_totals")).fetchall()
-    by_tenant = {row["tenant_id"]: row for row in found}
+        expected_rows = application.execute(query("demo.application_totals")).fetchall()
+        rollup_rows = warehouse.execute(query("demo.rollup_totals")).fetchall()
+    by_tenant = {row["tenant_id"]: row for row in rollup_rows}
     differences = [
         f"{row['name']}: {name} is {by_tenant.get(row['tenant_id'], {}).get(name)} instead of {value}"
-        for row in wanted
+        for row in expected_rows
         for name, value in row.items()
         if by_tenant.get(row["tenant_id"], {}).get(name) != value
     ]
-    real = next((row for row in found if row["name"] == TENANT_NAME), None)
+    real = next((row for row in rollup_rows if row["name"] == TENANT_NAME), None)
     totals: dict[str, Any] = {}
     if real is not None:
         totals = {

@@ -35,12 +35,12 @@ def test_refresh_and_backfill_say_what_they_did(installation: Installation, typi
 
 def test_verify_fails_on_a_cent_and_repair_names_and_mends_it(installation: Installation, typist: Reader) -> None:
     typist.types(["refresh"])
-    assert ": exact (" in typist.types(["verify"])
+    assert ": no differences (" in typist.types(["verify"])
     installation.admin().execute(_DRIFT.encode())
     report = typist.reads(["verify"], fails=True)
     assert (report["is_exact"], report["drifted_row_count"]) == (False, 1)
     assert "daily_store_sales" in typist.types(["verify"], fails=True)
-    assert "1 rollup rows differed, and were set right" in typist.types(["repair"])
+    assert "repaired 0 documents and 1 rollup rows" in typist.types(["repair"])
     assert typist.reads(["verify"])["is_exact"]
     assert installation.rollup_errors() == {}
 
@@ -48,8 +48,8 @@ def test_verify_fails_on_a_cent_and_repair_names_and_mends_it(installation: Inst
 def test_rebuild_takes_one_rollup_or_all(installation: Installation, typist: Reader) -> None:
     typist.types(["refresh"])
     installation.admin().execute(_DRIFT.encode())
-    assert "was exact" in typist.types(["rebuild", "daily_product_sales"])
-    assert "1 rows were set right" in typist.types(["rebuild", "daily_store_sales"])
+    assert "no differences" in typist.types(["rebuild", "daily_product_sales"])
+    assert "repaired 1 rows" in typist.types(["rebuild", "daily_store_sales"])
     installation.admin().execute("DELETE FROM salespulse.hourly_store_sales")
     written = typist.reads(["rebuild", "all"])["rows_written"]
     assert {name for name, rows in written.items() if rows} == {"hourly_store_sales"}
