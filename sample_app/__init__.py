@@ -1,4 +1,4 @@
-"""Stands for the application: loads the real sales and makes live traffic. Touches the application's tables only."""
+"""The bundled application: loads the real sales and makes live traffic, in the application's tables only."""
 
 from sample_app.errors import InvoiceFileError, LoadError, RetailError, SchemaError, TrafficError
 from sample_app.online_retail import LoadCounts, load_online_retail

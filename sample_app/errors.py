@@ -1,14 +1,14 @@
-"""What can go wrong on the application's side."""
+"""Errors of the bundled application."""
 
 from dbconnect import SalespulseError
 
 
 class RetailError(SalespulseError):
-    """Root of the application side's errors."""
+    """Root of the bundled application's errors."""
 
 
 class SchemaError(RetailError):
-    """The application's schema is there in part only."""
+    """Only a part of the application's schema exists."""
 
 
 class InvoiceFileError(RetailError):
@@ -16,8 +16,8 @@ class InvoiceFileError(RetailError):
 
 
 class LoadError(RetailError):
-    """The sales can't be loaded into this data base as it is."""
+    """The sales can't be loaded into the database in its present state."""
 
 
 class TrafficError(RetailError):
-    """Live traffic can't be made, or had to end before it was stopped."""
+    """Live traffic can't start, or ended before it was stopped."""

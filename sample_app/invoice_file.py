@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from sample_app.errors import InvoiceFileError
 
-# Small enough that the rows in hand never weigh more than the summary of invoices.
+# Small enough that a batch never takes more memory than the summary of invoices.
 BATCH_ROWS = 8_192
-# What the data set's conversion from a spreadsheet left where a description was empty.
+# The data set's conversion from a spreadsheet wrote this for an empty description.
 NO_DESCRIPTION = "nan"
 
 _COLUMNS = {
@@ -76,7 +76,7 @@ class Invoice:
 
 @dataclass(slots=True)
 class Summary:
-    """What one pass over the whole file gives; its size follows invoices and products, not lines."""
+    """The summary of the whole file; its size grows with invoices and products, not with lines."""
 
     lines: int = 0
     invoices: dict[str, Invoice] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Summary:
         return sorted({invoice.country for invoice in self.invoices.values()})
 
     def product_name(self, stock_code: str) -> str:
-        """Give the most common description of a product (of equals, the first by alphabet), else its stock code."""
+        """Return the most common description of a product (of equals, the first by alphabet), else its stock code."""
         counts = self.descriptions[stock_code]
         return min(counts, key=lambda text: (-counts[text], text)) if counts else stock_code
 
@@ -127,7 +127,7 @@ class InvoiceFile:
         return int(self._file.metadata.num_rows)
 
     def batches(self) -> Iterator[Lines]:
-        """Give all lines in file order, `BATCH_ROWS` at most at a time.
+        """Yield all lines in file order, at most `BATCH_ROWS` at a time.
 
         Raises:
             InvoiceFileError: a value is missing, of another type, or not what the data set allows.
@@ -138,10 +138,10 @@ class InvoiceFile:
                 yield self._lines(batch, row)
                 row += batch.num_rows
         except (OSError, pa.ArrowException) as error:
-            raise InvoiceFileError(f"{self._path} breaks off after row {row - 1}: {error}") from error
+            raise InvoiceFileError(f"{self._path} ends unexpectedly after row {row - 1}: {error}") from error
 
     def summarize(self) -> Iterator[Summary]:
-        """Read the whole file once; give the same growing summary after every batch, so that a caller can report.
+        """Read the whole file once; yield the same growing summary after every batch, so that a caller can report progress.
 
         Raises:
             InvoiceFileError: see `batches`; also an invoice with lines for two customers or two countries.
@@ -208,23 +208,23 @@ class InvoiceFile:
         if name not in _MAY_BE_NULL and column.null_count:
             row = first_row + pc.index(column.is_null(), pa.scalar(value=True)).as_py()
             raise self._bad(name, row, "is missing")
-        wanted = _COLUMNS[name]
-        if column.type == wanted:
+        expected_type = _COLUMNS[name]
+        if column.type == expected_type:
             return column
         try:
-            return column.cast(wanted)
+            return column.cast(expected_type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            row = first_row + _first_that_fails(column, wanted)
-            raise self._bad(name, row, f"is {column.type}, and does not fit {wanted}: {error}") from error
+            row = first_row + _first_misfit(column, expected_type)
+            raise self._bad(name, row, f"is {column.type}, and does not fit {expected_type}: {error}") from error
 
     def _bad(self, column: str, row: int, problem: str) -> InvoiceFileError:
         return InvoiceFileError(f"{self._path}, row {row}, column {column}: {problem}")
 
 
-def _first_that_fails(column: pa.Array, wanted: pa.DataType) -> int:
+def _first_misfit(column: pa.Array, expected_type: pa.DataType) -> int:
     for index in range(len(column)):
         try:
-            column.slice(index, 1).cast(wanted)
+            column.slice(index, 1).cast(expected_type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return index
     return 0

@@ -6,8 +6,10 @@ How each column is mapped, and what the data set does not say, stands in docs/on
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection, Cursor
@@ -15,10 +17,11 @@ from psycopg.errors import InsufficientPrivilege, UniqueViolation
 
 from dbsql import query
 from sample_app.errors import LoadError
-from sample_app.identifiers import NAMESPACE, uuid5_maker
 from sample_app.invoice_file import Invoice, InvoiceFile, Lines, Summary
 from sample_app.product_groups import GROUPS, product_group
 
+# The data set's DOI stands for "made from this data set".
+_NAMESPACE = uuid5(NAMESPACE_URL, "https://doi.org/10.24432/C5BW33")
 # The bundled data set.
 DATA_FILE = Path(__file__).parent / "data" / "online_retail.parquet"
 TENANT_NAME = "Online Retail"
@@ -62,7 +65,7 @@ def load_online_retail(
     """Load the file as one tenant, in one transaction; memory stays bounded, whatever the number of lines.
 
     Args:
-        connection: to the application's data base, as a role that may write its tables.
+        connection: to the application's database, as a role that may write its tables.
         path: a Parquet file with the data set's columns.
         replace: delete the tenant first if it is there, with everything that was sold since.
         tenant_name: all ids follow from this name, so another name gives a second copy of the data.
@@ -70,7 +73,7 @@ def load_online_retail(
 
     Raises:
         InvoiceFileError: the file can't be used; it names the column and the row, and nothing is loaded.
-        LoadError: the tenant is there already and `replace` is not set.
+        LoadError: the tenant exists already and `replace` is not set.
     """
     report = progress or _silent
     file = InvoiceFile(path)
@@ -82,7 +85,7 @@ def load_online_retail(
         if cursor.execute(query("retail_load.tenant_exists"), load.parameters).fetchone() == (True,):
             if not replace:
                 raise LoadError(
-                    f"the tenant {tenant_name!r} is there already. "
+                    f"the tenant {tenant_name!r} exists already. "
                     "Load with --replace to delete it first, with everything sold since."
                 )
             report("delete", 0, file.rows)
@@ -90,7 +93,9 @@ def load_online_retail(
         try:
             cursor.execute(query("retail_load.insert_tenant"), load.parameters)
         except UniqueViolation as error:
-            raise LoadError(f"another session loaded the tenant {tenant_name!r} meanwhile; nothing was done") from error
+            raise LoadError(
+                f"another session loaded the tenant {tenant_name!r} meanwhile; nothing was changed"
+            ) from error
         for name, rows in load.small_tables():
             _copy_rows(cursor, f"retail_load.{name}", rows)
         return_items = _copy_sale_items(cursor, load, file, report)
@@ -100,11 +105,11 @@ def load_online_retail(
 
 
 class _Load:
-    """The rows of one load: ids by natural key, and every table but the lines."""
+    """The rows of one load: ids by natural key, and every table except the lines."""
 
     def __init__(self, summary: Summary, tenant_name: str) -> None:
         self.summary = summary
-        self.uuid = uuid = uuid5_maker(NAMESPACE)
+        self.uuid = uuid = uuid5_maker(_NAMESPACE)
         self.prefix = tenant_name
         self.tenant_id = uuid(f"{tenant_name}/tenant")
         self.parameters = {
@@ -118,7 +123,7 @@ class _Load:
         self.lines_seen = dict.fromkeys(summary.invoices, 0)
 
     def small_tables(self) -> Iterator[tuple[str, Iterable[tuple[Any, ...]]]]:
-        """Name of the COPY statement and rows, in the order that the foreign keys ask for."""
+        """Yield the name of the COPY statement and its rows, in the order that the foreign keys require."""
         uuid, prefix, tenant, summary = self.uuid, self.prefix, self.tenant_id, self.summary
         stores = {country: uuid(f"{prefix}/store/{country}") for country in summary.countries}
         groups = {group: uuid(f"{prefix}/group/{group}") for group in GROUPS}
@@ -157,7 +162,7 @@ class _Load:
         return identity, document, None, PAYMENT_METHOD, _money(invoice.total_milli)
 
     def copy_text(self, lines: Lines, return_items: list[tuple[Any, ...]]) -> str:
-        """The sale lines as COPY text (ids and numbers: nothing to escape); return lines go to the list."""
+        """Return the sale lines as COPY text (ids and numbers need no escaping); append return lines to the list."""
         uuid, prefix, documents, products, seen = (
             self.uuid,
             f"{self.prefix}/line/",
@@ -198,6 +203,23 @@ class _Load:
             refund_amount=_money(refund),
             net_amount=_money(gross - refund),
         )
+
+
+def uuid5_maker(namespace: UUID) -> Callable[[str], str]:
+    """Return a function from a name to `uuid5(namespace, name)` as text (RFC 9562, version 5: the same on every run).
+
+    Three times as fast as the standard library, which builds an object for each of half a million ids.
+    """
+    start = sha1(namespace.bytes, usedforsecurity=False)
+
+    def make(name: str) -> str:
+        digest = start.copy()
+        digest.update(name.encode())
+        text = digest.hexdigest()
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+
+    return make
 
 
 def _delete_tenant(cursor: Cursor[Any], load: _Load) -> None:

@@ -1,4 +1,4 @@
-"""The application's schema: put in place once, for the demonstration and the tests."""
+"""Create the application's schema, for the demonstration and the tests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from dbsql import query, sql_root
 from sample_app.errors import SchemaError
 
 TABLES = frozenset(
-    {
+    [
         "tenants",
         "stores",
         "product_groups",
@@ -19,18 +19,18 @@ TABLES = frozenset(
         "sales_returns",
         "sales_return_items",
         "payments",
-    }
+    ]
 )
 
 
 def install_application(connection: Connection[Any]) -> bool:
     """Create the application's tables when they are absent; idempotent.
 
-    One transaction (a nested one when the caller has one open). The role needs CREATE on the data base, or, when the
+    One transaction (a nested one when the caller has one open). The role needs CREATE on the database, or, when the
     tables are there already, to own them.
 
     Returns:
-        Whether the tables were created now.
+        Whether the tables were created by this call.
 
     Raises:
         SchemaError: some of the tables exist and others don't, so that this is not the bundled application.
@@ -42,7 +42,7 @@ def install_application(connection: Connection[Any]) -> bool:
             missing = ", ".join(sorted(TABLES - present))
             raise SchemaError(
                 f"schema retail exists without the tables {missing}. "
-                "Drop the schema to have it made anew, or point SALESPULSE_APPLICATION_URL at another data base."
+                "Drop the schema to have it created again, or point SALESPULSE_APPLICATION_URL at another database."
             )
         if not present:
             path = sql_root() / "source" / "retail" / "application.sql"

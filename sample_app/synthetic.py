@@ -1,6 +1,6 @@
-"""Make synthetic tenants inside the server: stores in many time zones, Zipf-like products, returns, discounts, tax.
+"""Generate synthetic tenants inside the server: many time zones, Zipf-like products, returns, discounts, tax.
 
-Benchmarks and scale tests use it, so it must be quick, and the same on every run: each value follows from the seed
+Benchmarks and scale tests use it, so it is fast, and the same on every run: each value follows from the seed
 (dbsql/queries/retail_synthetic.sql says how).
 """
 
@@ -21,7 +21,7 @@ _PARENTS = ("insert_tenants", "insert_stores", "insert_product_groups", "insert_
 
 @dataclass(frozen=True, slots=True)
 class SyntheticCounts:
-    """How many rows were made."""
+    """Counts of generated rows."""
 
     tenants: int
     stores: int
@@ -55,7 +55,7 @@ def generate(
     """Add `tenants` tenants with `sales` sales in all (about 2.8 lines each), in one transaction.
 
     Args:
-        connection: to the application's data base, as a role that may write its tables.
+        connection: to the application's database, as a role that may write its tables.
         tenants: how many; the first ones are the largest (shares fall as the square of a uniform draw).
         sales: over all tenants together.
         days: sales spread evenly over this many local days, up to and including `last_day`.
@@ -67,10 +67,10 @@ def generate(
         check_keys: False skips foreign keys *and every trigger, change capture too*, in this transaction: twice
             as fast, for benchmarks that install or backfill afterwards. Needs the right to set
             `session_replication_role`.
-        progress: called as (sales made, sales in all).
+        progress: called as (sales so far, sales in all).
 
     Raises:
-        LoadError: tenants of this seed are there already, a number is below 1, or the right is missing.
+        LoadError: tenants of this seed exist already, a number is below 1, or the right is missing.
     """
     sizes = {"tenants": tenants, "stores": stores, "products": products, "customers": customers, "days": days}
     for name, value in {**sizes, "sales": sales}.items():
@@ -79,7 +79,7 @@ def generate(
     parameters = {**sizes, "seed": seed, "last_day": last_day}
     with connection.transaction(), connection.cursor() as cursor:
         if cursor.execute(query("retail_synthetic.tenant_exists"), parameters).fetchone() == (True,):
-            raise LoadError(f"synthetic tenants of seed {seed} are there already; take another seed")
+            raise LoadError(f"synthetic tenants of seed {seed} exist already; use another seed")
         _prepare(cursor, check_keys=check_keys)
         for name in _PARENTS:
             cursor.execute(query(f"retail_synthetic.{name}"), parameters)
@@ -89,7 +89,7 @@ def generate(
             cursor.execute(
                 query("retail_synthetic.insert_sales"), {**parameters, "first_sale": first, "last_sale": last}
             )
-            totals = [total + made for total, made in zip(totals, cursor.fetchone() or (), strict=True)]
+            totals = [total + count for total, count in zip(totals, cursor.fetchone() or (), strict=True)]
             if progress:
                 progress(last, sales)
         cursor.execute(query("retail_load.analyze"))

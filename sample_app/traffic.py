@@ -1,4 +1,4 @@
-"""Live traffic: several sessions that sell, correct, take back, delete, hold open and roll back, at a steady rate."""
+"""Live traffic: several sessions that sell, edit, return, delete, hold transactions open and roll back, at a steady rate."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ from sample_app.errors import TrafficError
 from sample_app.traffic_operations import OPERATIONS, Catalog, NoStoreError, Work
 from sample_app.traffic_plan import Operation, plan
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 # Behind by more than this, the schedule moves instead of a burst making up for it.
 _LATEST_S = 2.0
 _BACKOFF_S = (0.1, 5.0)
 _REPORT_EVERY_S = 0.5
-# Another session was quicker: part of the life of an application, and of no consequence here.
+# Another session was faster; an application lives with it.
 _CONFLICTS = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -34,7 +34,7 @@ _CONFLICTS = (
 
 @dataclass(slots=True)
 class TrafficReport:
-    """What was done. `counts` has committed operations by kind; a transaction may hold several."""
+    """Counts of the traffic. `counts` has committed operations by kind; a transaction may hold several."""
 
     seconds: float = 0.0
     transactions: int = 0
@@ -64,20 +64,20 @@ def run_traffic(
 ) -> TrafficReport:
     """Make traffic until `stop` is set; then every session ends its transaction and closes.
 
-    Which operation comes when follows from the seed; which rows it meets depends on the data base. A lost connection is
-    made anew, with growing pauses, and said in the log.
+    The operations and their order follow from the seed; the rows that they change depend on the database. A lost
+    connection is opened again, with growing pauses, and logged.
 
     Args:
-        url: the application's data base, as a role that may write its tables.
+        url: the application's database, as a role that may write its tables.
         rate_per_s: transactions a second, over all sessions.
         seed: another seed, other traffic.
         sessions: connections. One in a hundred transactions stays open for seconds, so have a few.
-        stop: ends the run; it is set here too when a session meets an error that it can't live with.
+        stop: ends the run; set here, too, when a session fails for good.
         progress: called about twice a second with the counts so far.
         clock: what "now" is for new sales.
 
     Raises:
-        TrafficError: a number is not positive, the data base can't be reached at the start, it holds no store, or a
+        TrafficError: a number is not positive, the database can't be reached at the start, it holds no store, or a
             statement fails for good.
     """
     if rate_per_s <= 0 or sessions < 1:
@@ -85,7 +85,7 @@ def run_traffic(
     try:
         _connect(url).close()
     except psycopg.OperationalError as error:
-        raise TrafficError(f"the application's data base can't be reached: {error}") from error
+        raise TrafficError(f"the application's database can't be reached: {error}") from error
     run = _Run(url, rate_per_s, seed, sessions, stop, clock)
     threads = [threading.Thread(target=run.session, name=f"traffic-{n}") for n in range(sessions)]
     for thread in threads:
@@ -133,7 +133,7 @@ class _Run:
             )
 
     def session(self) -> None:
-        """One session's life: connect, work, connect again when the connection is lost."""
+        """Run one session: connect, work, connect again when the connection is lost."""
         catalog = Catalog()
         pause_s = _BACKOFF_S[0]
         while not self.stop.is_set():
@@ -144,7 +144,7 @@ class _Run:
                         self._perform(connection, operation, catalog)
             except psycopg.OperationalError as error:
                 self._count(lost_connections=1)
-                _log.warning("a session ended (%s); it connects again in %.1f s", str(error).strip(), pause_s)
+                _logger.warning("a session ended (%s); it connects again in %.1f s", str(error).strip(), pause_s)
                 self.stop.wait(pause_s)
                 pause_s = min(pause_s * 2, _BACKOFF_S[1])
             except NoStoreError:

@@ -1,4 +1,4 @@
-"""Each kind of operation on the application's tables. A function gives False when there was no row to act on."""
+"""Each kind of operation on the application's tables. A function returns False when there is no row to act on."""
 
 from collections import deque
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from psycopg import Cursor
 
@@ -16,14 +16,17 @@ _METHODS = ("card", "card", "card", "cash", "cash", "wallet", "voucher")
 _STATUSES = ("completed", "parked", "draft", "voided")
 _HALF = Decimal("0.5")
 
+# id, tenant, store, status
+Sale: TypeAlias = tuple[str, str, str, str]
+
 
 class NoStoreError(Exception):
-    """The data base holds no store, so nothing can be sold."""
+    """The database holds no store, so nothing can be sold."""
 
 
 @dataclass(slots=True)
 class Catalog:
-    """What one session knows of the shops: read once, dropped when a row turns out to be gone."""
+    """A session's cache of stores, products and customers; dropped when a row turns out to be deleted."""
 
     stores: list[tuple[str, str]] = field(default_factory=list)
     products: dict[str, list[str]] = field(default_factory=dict)
@@ -31,7 +34,7 @@ class Catalog:
     hidden_sales: deque[str] = field(default_factory=lambda: deque(maxlen=100))
 
     def forget(self) -> None:
-        """Read everything anew at the next use."""
+        """Read everything again at the next use."""
         self.stores.clear()
         self.products.clear()
         self.customers.clear()
@@ -39,7 +42,7 @@ class Catalog:
 
 @dataclass(slots=True)
 class Work:
-    """One transaction's hands: where it writes, its dice, its clock."""
+    """One transaction: its cursor, its random numbers, its time."""
 
     cursor: Cursor[Any]
     random: Random
@@ -71,9 +74,9 @@ class Work:
         """Choose a customer; None when the tenant has none."""
         return self._one_of("customers", self.catalog.customers, tenant_id)
 
-    def sale(self, *statuses: str) -> tuple[str, str, str, str] | None:
+    def sale(self, *statuses: str) -> Sale | None:
         """Choose and lock a sale, of the last hour in seven cases of ten, else any; id, tenant, store and status."""
-        row: tuple[str, str, str, str] | None = self._pick("sale", statuses=list(statuses or _STATUSES))
+        row: Sale | None = self._pick("sale", statuses=list(statuses or _STATUSES))
         return row
 
     def sale_return(self) -> str | None:
@@ -92,10 +95,10 @@ class Work:
         row = self.execute(f"pick_recent_{what}", from_at=from_at, **parameters).fetchone() if is_recent else None
         return row or self.execute(f"pick_any_{what}", from_id=from_id, **parameters).fetchone()
 
-    def _one_of(self, name: str, known: dict[str, list[str]], tenant_id: str) -> str | None:
-        if tenant_id not in known:
-            known[tenant_id] = [row[0] for row in self.execute(name, tenant_id=tenant_id)]
-        return self.random.choice(known[tenant_id]) if known[tenant_id] else None
+    def _one_of(self, name: str, ids_by_tenant: dict[str, list[str]], tenant_id: str) -> str | None:
+        if tenant_id not in ids_by_tenant:
+            ids_by_tenant[tenant_id] = [row[0] for row in self.execute(name, tenant_id=tenant_id)]
+        return self.random.choice(ids_by_tenant[tenant_id]) if ids_by_tenant[tenant_id] else None
 
 
 def _sell(work: Work, sold_at: datetime) -> bool:
@@ -163,44 +166,44 @@ def _edit_line(work: Work) -> bool:
 
 def _remove_line(work: Work) -> bool:
     item_id = _line(work)
-    if item_id is None:
-        return False
-    work.execute("delete_line", item_id=item_id)
-    return True
+    return item_id is not None and bool(work.execute("delete_line", item_id=item_id))
 
 
-def _add_line(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+def _on_a_sale(*statuses: str) -> Callable[[Callable[[Work, Sale], object]], Callable[[Work], bool]]:
+    """Make an operation of a function of a sale in one of the statuses [any]."""
+
+    def decorate(function: Callable[[Work, Sale], object]) -> Callable[[Work], bool]:
+        def operate(work: Work) -> bool:
+            sale = work.sale(*statuses)
+            if sale is not None:
+                function(work, sale)
+            return sale is not None
+
+        return operate
+
+    return decorate
+
+
+@_on_a_sale()
+def _add_line(work: Work, sale: Sale) -> None:
     _add_item(work, sale[0], sale[1])
-    return True
 
 
-def _change_status(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+@_on_a_sale()
+def _change_status(work: Work, sale: Sale) -> None:
     status = work.random.choice([status for status in _STATUSES if status != sale[3]])
     work.execute("set_status", sale_id=sale[0], status=status)
-    return True
 
 
-def _void(work: Work) -> bool:
-    sale = work.sale("completed")
-    if sale is None:
-        return False
+@_on_a_sale("completed")
+def _void(work: Work, sale: Sale) -> None:
     work.execute("set_status", sale_id=sale[0], status="voided")
-    return True
 
 
-def _soft_delete(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+@_on_a_sale()
+def _soft_delete(work: Work, sale: Sale) -> None:
     work.execute("soft_delete_sale", sale_id=sale[0], deleted_at=work.now)
     work.catalog.hidden_sales.append(sale[0])
-    return True
 
 
 def _restore(work: Work) -> bool:
@@ -208,29 +211,20 @@ def _restore(work: Work) -> bool:
     return bool(hidden) and work.execute("restore_sale", sale_id=hidden.popleft()).rowcount == 1
 
 
-def _delete_sale(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+@_on_a_sale()
+def _delete_sale(work: Work, sale: Sale) -> None:
     work.execute("delete_sale", sale_id=sale[0])
-    return True
 
 
-def _move_to_store(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+@_on_a_sale()
+def _move_to_store(work: Work, sale: Sale) -> None:
     work.execute("move_to_store", sale_id=sale[0], store_id=work.store(sale[1])[0])
-    return True
 
 
-def _move_to_customer(work: Work) -> bool:
-    sale = work.sale()
-    if sale is None:
-        return False
+@_on_a_sale()
+def _move_to_customer(work: Work, sale: Sale) -> None:
     customer_id = work.customer(sale[1]) if work.random.random() < 0.8 else None
     work.execute("move_to_customer", sale_id=sale[0], customer_id=customer_id)
-    return True
 
 
 def _take_back(work: Work, share: Decimal) -> bool:

@@ -18,8 +18,7 @@ import pytest
 
 from dbsql import sql_root
 from sample_app import InvoiceFileError, LoadError, install_application, load_online_retail
-from sample_app.identifiers import uuid5_maker
-from sample_app.online_retail import DATA_FILE
+from sample_app.online_retail import DATA_FILE, uuid5_maker
 from sample_app.product_groups import CHARGES, GROUPS, OTHER, product_group
 from tests.expected_rollups import expected_rollup
 from tests.servers import Database, fresh_database
@@ -195,7 +194,7 @@ def test_products_stand_in_groups_that_fit(connection: Connection) -> None:
 
 def test_a_second_load_is_refused_and_changes_nothing(empty: Connection, some_lines: Path) -> None:
     load_online_retail(empty, some_lines)
-    with pytest.raises(LoadError, match="'Online Retail' is there already"):
+    with pytest.raises(LoadError, match="'Online Retail' exists already"):
         load_online_retail(empty, some_lines)
     assert empty.execute("SELECT count(*) FROM retail.tenants").fetchone() == (1,)
 

@@ -60,7 +60,7 @@ def test_a_seed_always_gives_the_same_rows(connection: Connection) -> None:
     # Another seed adds other rows beside them.
     generate(connection, seed=4, **_SMALL)
     assert _count(connection, "SELECT count(*) FROM retail.sales") == 8000
-    with pytest.raises(LoadError, match="seed 3 are there already"):
+    with pytest.raises(LoadError, match="seed 3 exist already"):
         generate(connection, seed=3, **_SMALL)
 
 
