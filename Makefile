@@ -64,6 +64,15 @@ check-generated:
 generate: $(INSTALLED) ## Write the sync versions of dbconnect's async modules
 	$(BIN)/python tools/async_to_sync
 
+.PHONY: check-house
+check-house: $(VENV)/.installed ## The rules of CONTRIBUTING.md that no linter knows
+	$(BIN)/python tools/check_house.py
+	$(BIN)/python tools/check_names
+
+.PHONY: messages
+messages: $(VENV)/.installed ## Rewrite the snapshot of all error messages, tests/snapshots/messages.txt
+	@$(BIN)/python tools/check_house.py messages --write
+
 .PHONY: test
 test: $(INSTALLED) ## Everything: checks and all tests, on real servers
 	@tests/install-debian-packages
