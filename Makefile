@@ -126,3 +126,7 @@ bench-jobs: $(INSTALLED) ## Measure background jobs: submits, streams, status la
 bench-api: $(INSTALLED) ## Measure the dashboards under a thousand users; QUICK=1 is short
 	@benchmarks/api/install-wrk
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.api
+
+.PHONY: bench-table
+bench-table: $(VENV)/.installed ## Fill the tables of docs/benchmarks.md from docs/benchmarks/*.json
+	@$(BIN)/python -m benchmarks.table

@@ -1,10 +1,15 @@
-"""The figures of a benchmark: printed as a table and kept as `benchmarks/out/<name>.json`, the same form for all."""
+"""Print a benchmark's figures as a table and write them as JSON, in one form for all benchmarks.
+
+The JSON goes to `benchmarks/out/`, which git ignores, and with `PUBLISH=1` also to `docs/benchmarks/`, of which
+`benchmarks.table` makes the page. It names no host and no path.
+"""
 
 import json
 import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 OUT = Path(__file__).parent / "out"
+PUBLISHED = Path(__file__).parents[1] / "docs" / "benchmarks"
 _PACKAGES = ("dagster", "psycopg", "redis", "sqlalchemy", "salespulse")
 
 
@@ -66,7 +72,7 @@ def figure(
     better: Literal["lower", "higher"] = "lower",
     note: str = "",
 ) -> Figure:
-    """The median of some rounds, with their spread."""
+    """Return the median of some rounds, with their spread."""
     return Figure(
         name=name,
         value=statistics.median(rounds),
@@ -97,33 +103,34 @@ class Report:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def add(self, *figures: Figure) -> None:
-        """Take in figures, and say each at once: a run is long."""
+        """Add figures, and print each immediately: a run is long."""
         for one in figures:
             self.figures.append(one)
-            bound = "" if one.bound is None else f" (bound {_number(one.bound)}: {_verdict(one)})"
-            print(
-                f"  {one.name}: {_number(one.value)} {one.unit}{bound} [load {one.load}]", file=sys.stderr, flush=True
-            )
+            bound = "" if one.bound is None else f" (bound {format_number(one.bound)}: {_verdict(one)})"
+            text = f"  {one.name}: {format_number(one.value)} {one.unit}{bound} [load {one.load}]"
+            print(text, file=sys.stderr, flush=True)
 
     def as_document(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """Return everything as values that JSON has."""
         return {
             "benchmark": self.name,
             "started_at": self.started_at.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - self.started_at).total_seconds(), 1),
+            "commit": commit(),
             "machine": machine(),
             "versions": {**versions(), **self.versions},
             "settings": dict(self.settings),
             "figures": [{**asdict(one), "holds": one.holds} for one in self.figures],
         }
 
-    def finish(self, path: Path | None = None) -> bool:
-        """Print the table, write the JSON, and say whether every bound holds."""
+    def finish(self, path: Path | None = None, *, is_published: bool = False) -> bool:
+        """Print the table, write the JSON, and return whether every bound holds."""
         self.print_table()
-        path = path or OUT / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.as_document(), indent=2, default=str) + "\n", encoding="utf-8")
-        print(f"written: {path}")
+        paths = [path or OUT / f"{self.name}.json", *([PUBLISHED / f"{self.name}.json"] if is_published else [])]
+        for target in paths:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(format_document(self.as_document()), encoding="utf-8")
+            print(f"written: {target}")
         return all(one.holds is not False for one in self.figures)
 
     def print_table(self) -> None:
@@ -131,16 +138,30 @@ class Report:
         for heading in ("figure", "value", "unit", "spread", "bound", "holds", "load"):
             table.add_column(heading, justify="left" if heading in {"figure", "unit", "holds"} else "right")
         for one in self.figures:
-            spread = f"{_number(one.low)} … {_number(one.high)}" if one.rounds > 1 else ""
+            spread = f"{format_number(one.low)} … {format_number(one.high)}" if one.rounds > 1 else ""
             sign = "≤" if one.better == "lower" else "≥"
-            bound = "" if one.bound is None else f"{sign} {_number(one.bound)}"
+            bound = "" if one.bound is None else f"{sign} {format_number(one.bound)}"
             name = f"{one.name}\n  {one.note}" if one.note else one.name
-            table.add_row(name, _number(one.value), one.unit, spread, bound, _verdict(one), f"{one.load:g}")
+            table.add_row(name, format_number(one.value), one.unit, spread, bound, _verdict(one), f"{one.load:g}")
         Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+def format_document(document: dict[str, Any]) -> str:
+    """Return a report as JSON with a line for each figure, so that a difference between two runs can be read."""
+    head = json.dumps({key: value for key, value in document.items() if key != "figures"}, indent=2, default=str)
+    figures = ",\n    ".join(json.dumps(each, ensure_ascii=False) for each in document["figures"])
+    return head[: -len("\n}")] + f',\n  "figures": [\n    {figures}\n  ]\n}}\n'
+
+
+def commit() -> str:
+    """Return the short id of the commit that is measured, with `+` where the tree differs from it."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    done = subprocess.run(command, cwd=OUT.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it is now."""
+    """Return what the figures were measured on, and how busy it is now."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
@@ -151,14 +172,14 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that matter here, as far as they are installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that matter here, as far as they are installed."""
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _cpu_name() -> str:
@@ -169,7 +190,8 @@ def _cpu_name() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
+    """Return a number with three significant digits, or in full from 1,000 on; an empty text for None."""
     if value is None:
         return ""
     if value and abs(value) < 1000:

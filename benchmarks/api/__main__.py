@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.api.database_time import measure_database_time
-from benchmarks.api.scene import cores_by_niceness, running_scene
+from benchmarks.api.fixtures import cores_by_niceness, running_stack
 from benchmarks.api.users import SALES_PER_S, measure_users
 from benchmarks.command import finish, options, read
 from benchmarks.refresh.dataset import TENANTS
@@ -20,40 +20,40 @@ _PARTS = ("users", "database")
 
 def main() -> int:
     """Measure; with --strict the exit code says whether every bound holds."""
-    wanted = _arguments()
+    arguments = _arguments()
     report = Report(
         "api",
         settings={
-            "lines": wanted.lines,
+            "lines": arguments.lines,
             "tenants": TENANTS,
-            "users": wanted.users,
-            "seconds": wanted.seconds,
+            "users": arguments.users,
+            "seconds": arguments.seconds,
             "sales_per_s": SALES_PER_S,
-            "quick": wanted.quick,
+            "quick": arguments.quick,
         },
     )
-    if "users" in wanted.only:
+    if "users" in arguments.only:
         if shutil.which("wrk") is None:
             sys.stderr.write("error: wrk is not on PATH: benchmarks/api/install-wrk installs Debian's\n")
             return 1
         report.versions["wrk"] = _wrk_version()
         with (
             cores_by_niceness() as is_by_niceness,
-            running_scene(wanted.lines, users=wanted.users, data_dir=wanted.data_dir) as scene,
+            running_stack(arguments.lines, users=arguments.users, data_dir=arguments.data_dir) as stack,
         ):
             report.versions["cores shared by niceness"] = str(is_by_niceness)
-            with psycopg.connect(scene.settings.url("admin_url")) as admin:
+            with psycopg.connect(stack.settings.url("admin_url")) as admin:
                 report.versions["postgresql"] = admin.info.parameter_status("server_version") or ""
-            measure_users(report, scene, seconds=wanted.seconds, rounds=1 if wanted.quick else 3)
-    if "database" in wanted.only:
-        sizes = (10_000, 50_000) if wanted.quick else (50_000, 500_000)
-        measure_database_time(report, sizes, rounds=1 if wanted.quick else 3)
-    return finish(report, wanted)
+            measure_users(report, stack, seconds=arguments.seconds, rounds=1 if arguments.quick else 3)
+    if "database" in arguments.only:
+        sizes = (10_000, 50_000) if arguments.quick else (50_000, 500_000)
+        measure_database_time(report, sizes, rounds=1 if arguments.quick else 3)
+    return finish(report, arguments)
 
 
 def _wrk_version() -> str:
-    said = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
-    return said.split()[1] if said else "unknown"
+    output = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
+    return output.split()[1] if output else "unknown"
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,10 +62,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=1_000, help="connections at once, each asking once a second")
     parser.add_argument("--seconds", type=float, help="of load in each round")
     parser.add_argument("--data-dir", type=Path, help="keep the loaded stack here, for another run")
-    wanted = read(parser, _PARTS)
-    wanted.lines = wanted.lines or (50_000 if wanted.quick else 500_000)
-    wanted.seconds = wanted.seconds or (8.0 if wanted.quick else 20.0)
-    return wanted
+    arguments = read(parser, _PARTS)
+    arguments.lines = arguments.lines or (50_000 if arguments.quick else 500_000)
+    arguments.seconds = arguments.seconds or (8.0 if arguments.quick else 20.0)
+    return arguments
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import psycopg
 
-from benchmarks.api.scene import Scene
+from benchmarks.api.fixtures import StackFixture
 
 _SCRIPT = Path(__file__).with_name("users.lua")
 _WATCH_EVERY_S = 0.5
@@ -28,41 +28,42 @@ class Load:
     """What wrk counted, and what was watched meanwhile.
 
     Attributes:
-        answered: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
+        wrk_figures: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
         cpu: of each program with its children, in cores.
         server_connections: the most that PostgreSQL had at a time, by server; and the bound, 80 % of `max_connections`.
         lookups: answers by where they came from, as the API counts them; and `read`: those for which the database was asked.
         database_ms: time that the standby spent in statements, of whoever they were.
-        refused: connections that the kernel turned away, or that waited in vain in a full queue.
+        refused_connections: connections that the kernel turned away, or that a full queue dropped.
     """
 
-    answered: dict[str, int]
+    wrk_figures: dict[str, int]
     cpu: dict[str, float] = field(default_factory=dict)
     server_connections: dict[str, int] = field(default_factory=dict)
     connection_bound: int = 0
     lookups: dict[str, float] = field(default_factory=dict)
     database_ms: float = 0.0
-    refused: int = 0
+    refused_connections: int = 0
 
     @property
     def errors(self) -> int:
         """Answers that were none, of any kind."""
         return (
-            sum(count for name, count in self.answered.items() if name.endswith("_errors")) + self.answered["timeouts"]
+            sum(count for name, count in self.wrk_figures.items() if name.endswith("_errors"))
+            + self.wrk_figures["timeouts"]
         )
 
     @property
     def per_second(self) -> float:
-        return self.answered["requests"] / (self.answered["duration_us"] / 1e6)
+        return self.wrk_figures["requests"] / (self.wrk_figures["duration_us"] / 1e6)
 
     @property
     def from_cache(self) -> float:
-        """Share of the answers that were not made anew."""
+        """Return the share of answers that came from memory."""
         return 1 - self.lookups["miss"] / self._looked_up
 
     @property
     def from_database(self) -> float:
-        """Share of the answers for which the database was asked."""
+        """Return the share of answers for which the database was read."""
         return self.lookups["read"] / self._looked_up
 
     @property
@@ -71,61 +72,61 @@ class Load:
 
     def ms(self, name: str) -> float:
         """One of wrk's latencies, such as `p95`."""
-        return self.answered[f"{name}_us"] / 1000
+        return self.wrk_figures[f"{name}_us"] / 1000
 
 
-def run_load(scene: Scene, *, seconds: float, think_ms: int) -> Load:
+def run_load(stack: StackFixture, *, seconds: float, think_ms: int) -> Load:
     """Load the API for a while.
 
     Args:
-        scene: what is loaded.
+        stack: what is loaded.
         seconds: how long.
         think_ms: mean pause of a connection between an answer and its next request; 0: none.
     """
     command = [
-        "wrk", "--threads", "1", "--connections", str(scene.users), "--duration", f"{seconds:.0f}s", "--timeout", "10s",
-        "--latency", "--script", str(_SCRIPT), scene.url, "--", str(scene.requests), str(think_ms), "0",
+        "wrk", "--threads", "1", "--connections", str(stack.users), "--duration", f"{seconds:.0f}s", "--timeout", "10s",
+        "--latency", "--script", str(_SCRIPT), stack.url, "--", str(stack.requests), str(think_ms), "0",
     ]  # fmt: skip
-    watch = _Watch(scene)
-    refused, lookups, busy_ms = _refused(), _lookups(scene), _active_ms(scene)
+    watch = _Watch(stack)
+    refused_before, lookups, busy_ms = _count_refused(), _lookups(stack), _active_ms(stack)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
         watch.start()
         output = wrk.stdout.read() if wrk.stdout else ""
         _, status, used = os.wait4(wrk.pid, 0)
         wrk.returncode = os.waitstatus_to_exitcode(status)
     watch.stop()
-    found = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
-    if wrk.returncode or found is None:
+    counts = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
+    if wrk.returncode or counts is None:
         raise RuntimeError(f"wrk failed: {output[-2000:]}")
-    load = Load(json.loads(found.removeprefix("JSON ")))
-    load.cpu = {**watch.cpu, "wrk": (used.ru_utime + used.ru_stime) / (load.answered["duration_us"] / 1e6)}
+    load = Load(json.loads(counts.removeprefix("JSON ")))
+    load.cpu = {**watch.cpu, "wrk": (used.ru_utime + used.ru_stime) / (load.wrk_figures["duration_us"] / 1e6)}
     load.server_connections, load.connection_bound = watch.connections, watch.bound
-    load.lookups = {name: count - lookups[name] for name, count in _lookups(scene).items()}
-    load.database_ms = _active_ms(scene) - busy_ms
-    load.refused = _refused() - refused
+    load.lookups = {name: count - lookups[name] for name, count in _lookups(stack).items()}
+    load.database_ms = _active_ms(stack) - busy_ms
+    load.refused_connections = _count_refused() - refused_before
     return load
 
 
 class _Watch:
     """Looks at connections while wrk runs, and at processes before and after: looking costs the machine's time as well."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, stack: StackFixture) -> None:
+        self._scene = stack
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._before: dict[str, float] = {}
-        self._began = 0.0
+        self._started_at = 0.0
         self.cpu: dict[str, float] = {}
         self.connections: dict[str, int] = {}
         self.bound = 0
 
     def start(self) -> None:
-        self._before, self._began = self._used(), time.monotonic()
+        self._before, self._started_at = self._used(), time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
         """Call it when wrk has ended."""
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._started_at
         self.cpu = {name: (used - self._before[name]) / seconds for name, used in self._used().items()}
         self._stop.set()
         self._thread.join()
@@ -164,23 +165,23 @@ def _sessions(connection: psycopg.Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
-def _active_ms(scene: Scene) -> float:
-    with psycopg.connect(scene.settings.url("replica_direct_url"), autocommit=True) as standby:
+def _active_ms(stack: StackFixture) -> float:
+    with psycopg.connect(stack.settings.url("replica_direct_url"), autocommit=True) as standby:
         row = standby.execute("SELECT active_time FROM pg_stat_database WHERE datname = current_database()").fetchone()
     return float(row[0]) if row else 0.0
 
 
-def _lookups(scene: Scene) -> dict[str, float]:
-    found = dict.fromkeys((*_OUTCOMES, "read"), 0.0)
-    for line in httpx.get(f"{scene.url}/metrics", timeout=_PATIENCE_S).text.splitlines():
+def _lookups(stack: StackFixture) -> dict[str, float]:
+    counts = dict.fromkeys((*_OUTCOMES, "read"), 0.0)
+    for line in httpx.get(f"{stack.url}/metrics", timeout=_PATIENCE_S).text.splitlines():
         if line.startswith("salespulse_answer_cache_lookups_total{"):
-            found[line.split('"')[1]] = float(line.rpartition(" ")[2])
+            counts[line.split('"')[1]] = float(line.rpartition(" ")[2])
         elif line.startswith("salespulse_report_reads_total{"):
-            found["read"] += float(line.rpartition(" ")[2])
-    return found
+            counts["read"] += float(line.rpartition(" ")[2])
+    return counts
 
 
-def _refused() -> int:
+def _count_refused() -> int:
     """Connections that found a full queue: the machine's own count (ListenOverflows, ListenDrops)."""
     lines = Path("/proc/net/netstat").read_text(encoding="utf-8").splitlines()
     names, values = (line.split()[1:] for line in lines if line.startswith("TcpExt:"))

@@ -36,15 +36,15 @@ function request()
   return requests[place]
 end
 
-function done(summary, latency, answered)
-  local found = {
+function done(summary, latency, response)
+  local figures = {
     duration_us = summary.duration, requests = summary.requests, bytes = summary.bytes,
     connect_errors = summary.errors.connect, read_errors = summary.errors.read, write_errors = summary.errors.write,
     status_errors = summary.errors.status, timeouts = summary.errors.timeout,
     p50_us = latency:percentile(50), p95_us = latency:percentile(95), p99_us = latency:percentile(99), max_us = latency.max,
   }
   local parts = {}
-  for name, value in pairs(found) do
+  for name, value in pairs(figures) do
     parts[#parts + 1] = string.format('"%s": %d', name, value)
   end
   print("JSON {" .. table.concat(parts, ", ") .. "}")

@@ -21,7 +21,7 @@ import redis
 
 from background_jobs.dagster_bridge.dispatcher import attempt_tags
 from background_jobs.store import Caps, Claim, Deadlines, JobState, JobStore, Submission
-from benchmarks.jobs.ground import Api, now_ms
+from benchmarks.jobs.environment import Api, now_ms
 from benchmarks.report import Figure, Report
 from local_stack.environment import dagster_environment
 
@@ -39,9 +39,9 @@ Seen = dict[tuple[str, str], float]
 def measure_soak(report: Report, api: Api, *, jobs: int, within_s: float) -> None:
     """Submit small jobs over HTTP, have Dagster do them, and follow them as their tenants' pages do."""
     tenants = [f"tenant-{uuid.uuid4().hex[:8]}" for _ in range(_TENANTS)]
-    began = time.monotonic()
+    started_at = time.monotonic()
     seen, ids = asyncio.run(_soak(api, tenants, jobs, within_s))
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started_at
     with _store(api) as store:
         ended = [job for start in range(0, jobs, 500) for job in store.get_many(ids[start : start + 500]) if job]
     states = [job.state for job in ended]
@@ -128,10 +128,10 @@ async def _end_together(
             event = dg.DagsterEvent(event_type_value=event_type.value, job_name=_nothing.name)
             instance.report_dagster_event(event, claim.run_id)
 
-        began = time.monotonic()
+        started_at = time.monotonic()
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(one, claims))
-        return time.monotonic() - began
+        return time.monotonic() - started_at
 
     async with _following(api, tenants) as seen:
         await asyncio.to_thread(note, dg.DagsterEventType.RUN_START)
@@ -143,7 +143,7 @@ async def _end_together(
 
 def _take(store: JobStore, tenants: Sequence[str]) -> list[Claim]:
     """Jobs that this benchmark dispatches itself: they may start in an hour, and its clock is an hour ahead."""
-    wanted = {
+    expected_ids = {
         store.submit(
             Submission(
                 kind="hello_world",
@@ -157,7 +157,7 @@ def _take(store: JobStore, tenants: Sequence[str]) -> list[Claim]:
     }
     later = int((time.time() + _LONG_S + 60) * 1000)
     claims = store.claim(limit=1000, caps=Caps(per_tenant=1000), ttl_s=60, now_ms=later)
-    assert {claim.job.id for claim in claims} == wanted
+    assert {claim.job.id for claim in claims} == expected_ids
     return claims
 
 
@@ -192,10 +192,10 @@ def _lags(
             " AND dagster_event_type = any(%s)",
             [list(jobs_of_runs), [_EVENTS[state] for state in states]],
         ).fetchall()
-    noted: dict[tuple[str, str], Any] = {(run_id, event_type): at_ms for run_id, event_type, at_ms in rows}
+    event_times: dict[tuple[str, str], Any] = {(run_id, event_type): at_ms for run_id, event_type, at_ms in rows}
     for run_id, job_id in jobs_of_runs.items():
         for state in states:
-            at_ms, seen_ms = noted.get((run_id, _EVENTS[state])), seen.get((job_id, state))
+            at_ms, seen_ms = event_times.get((run_id, _EVENTS[state])), seen.get((job_id, state))
             if at_ms is not None and seen_ms is not None:
                 lags.append(seen_ms - float(at_ms))
     return lags

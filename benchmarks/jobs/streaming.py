@@ -10,7 +10,7 @@ from datetime import datetime
 import redis
 
 from background_jobs.store import Caps, JobStore, Submission
-from benchmarks.jobs.ground import Api, now_ms
+from benchmarks.jobs.environment import Api, now_ms
 from benchmarks.report import Figure, Report
 
 STREAMS = 500
@@ -90,10 +90,10 @@ def _move(redis_url: str, ids: list[str], events: int, rate: float) -> None:
     while not attempts.keys() >= set(ids):
         claims = store.claim(limit=1000, caps=Caps(per_tenant=100_000), ttl_s=3600)
         attempts |= {claim.job.id: claim.attempt for claim in claims}
-    began, done = time.monotonic(), 0
+    started_at, done = time.monotonic(), 0
     for step in range(events + 3):
         for job_id in ids:
-            time.sleep(max(0.0, began + done / rate - time.monotonic()))
+            time.sleep(max(0.0, started_at + done / rate - time.monotonic()))
             done += 1
             if step == 0:
                 store.dispatched(job_id, attempts[job_id])

@@ -10,8 +10,8 @@ from typing import Any
 import redis
 
 from background_jobs.store import Caps, JobStore
-from benchmarks.jobs.ground import Api
-from benchmarks.jobs.wire import Connection
+from benchmarks.jobs.environment import Api
+from benchmarks.jobs.http_client import Connection
 from benchmarks.report import Figure, Report, figure
 
 CLIENTS = 50
@@ -69,7 +69,7 @@ def measure_triggers(report: Report, api: Api) -> None:
 async def _submit(api: Api, *, seconds: float, every_s: float) -> list[float]:
     """Each client's times, in ms."""
     ends_at = time.perf_counter() + seconds
-    taken: list[float] = []
+    durations_ms: list[float] = []
 
     async def client() -> None:
         headers, sent = {}, 0
@@ -78,16 +78,16 @@ async def _submit(api: Api, *, seconds: float, every_s: float) -> list[float]:
             while time.perf_counter() < ends_at:
                 if sent % _MOST_OF_A_TENANT == 0:
                     headers = api.credential(f"tenant-{uuid.uuid4().hex[:8]}")
-                began = time.perf_counter()
+                started_at = time.perf_counter()
                 answer = await connection.post(_PATH, _HELLO, headers)
-                took_s = time.perf_counter() - began
+                took_s = time.perf_counter() - started_at
                 assert answer.status == 202, answer.body
-                taken.append(took_s * 1000)
+                durations_ms.append(took_s * 1000)
                 sent += 1
                 await asyncio.sleep(max(0.0, every_s - took_s))
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return taken
+    return durations_ms
 
 
 async def _race(api: Api) -> int:
@@ -110,9 +110,9 @@ async def _trigger(api: Api, tenant: str, times: int) -> set[str]:
     async def some(connection: Connection, count: int) -> set[str]:
         return {(await connection.post(_PATH, _REFRESH, headers)).json()["id"] for _ in range(count)}
 
-    found = await asyncio.gather(*(some(connection, times // len(connections)) for connection in connections))
+    id_sets = await asyncio.gather(*(some(connection, times // len(connections)) for connection in connections))
     await _close(connections)
-    return set().union(*found)
+    return set().union(*id_sets)
 
 
 async def _close(connections: list[Connection]) -> None:
@@ -120,5 +120,5 @@ async def _close(connections: list[Connection]) -> None:
         await connection.__aexit__()
 
 
-def _percentiles(taken: list[float]) -> tuple[float, float]:
-    return statistics.median(taken), statistics.quantiles(taken, n=100)[94]
+def _percentiles(durations_ms: list[float]) -> tuple[float, float]:
+    return statistics.median(durations_ms), statistics.quantiles(durations_ms, n=100)[94]

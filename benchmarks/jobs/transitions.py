@@ -34,13 +34,13 @@ _PREFIX = "bench:{transitions}:"
 
 def measure_transitions(report: Report, port: int, *, transitions: int) -> None:
     """Let eight processes work, then read every job's events."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = list(pool.map(partial(_write, port, -(-transitions // WRITERS)), range(WRITERS)))
-    ids = sorted({job_id for each in made for job_id in each})
+        job_ids = list(pool.map(partial(_write, port, -(-transitions // WRITERS)), range(WRITERS)))
+    ids = sorted({job_id for each in job_ids for job_id in each})
     counted, illegal = _check(port, ids)
     assert counted >= transitions, f"{counted} transitions of {transitions}"
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started_at
     for line in illegal[:10]:
         print(f"    ILLEGAL {line}")
     note = f"{counted:,} transitions of {len(ids):,} jobs by {WRITERS} writers"
@@ -58,7 +58,7 @@ def _write(port: int, share: int, number: int) -> list[str]:
     """One writer: operations on a few jobs that all know, until it has seen its share of changes; gives the jobs it made."""
     chance = random.Random(number)
     store = _store(port)
-    made: list[str] = []
+    job_ids: list[str] = []
     shared: list[Job] = []
     changes = operations = 0
     while changes < share:
@@ -67,12 +67,12 @@ def _write(port: int, share: int, number: int) -> list[str]:
         operations += 1
         if len(shared) < _POOL:
             submitted = store.submit(_submission(chance))
-            made.append(submitted.job.id)
+            job_ids.append(submitted.job.id)
             shared.append(submitted.job)
         else:
             changes += _change(store, chance, chance.choice(shared))
     store.close()
-    return made
+    return job_ids
 
 
 def _submission(chance: random.Random) -> Submission:

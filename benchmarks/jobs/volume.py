@@ -28,12 +28,12 @@ class FakeDagsterClient:
         self._store = store
         self._threads = ThreadPoolExecutor(_AT_ONCE)
         self._lock = threading.Lock()
-        self.begun: Counter[str] = Counter()
+        self.starts: Counter[str] = Counter()
 
     def launch_run(self, *, job_name: str, run_id: str, run_config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         del job_name, run_config
         with self._lock:
-            self.begun[run_id] += 1
+            self.starts[run_id] += 1
         self._threads.submit(self._run, tags[JOB_ID], int(tags[JOB_ATTEMPT]))
 
     def request_cancel(self, run_id: str) -> None:
@@ -56,7 +56,7 @@ def measure_volume(report: Report, port: int, *, jobs: int) -> None:
     dispatcher = Dispatcher(store, dagster, Caps(per_tenant=1000))  # type: ignore[arg-type]
     kind = KINDS["hello_world"]
     ids: list[str] = []
-    began = time.monotonic()
+    started_at = time.monotonic()
 
     def submit() -> None:
         for number in range(jobs):
@@ -72,7 +72,7 @@ def measure_volume(report: Report, port: int, *, jobs: int) -> None:
         if not dispatcher.step():
             time.sleep(0.005)
         store.sweep()
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started_at
     dagster.close()
     dispatcher.close()
     ended = [job for start in range(0, jobs, 1000) for job in store.get_many(ids[start : start + 1000]) if job]
@@ -85,7 +85,7 @@ def measure_volume(report: Report, port: int, *, jobs: int) -> None:
     report.add(
         Figure("failed of many small jobs, launcher faked", states[JobState.FAILED], "jobs", bound=0, note=note),
         Figure("stuck of many small jobs, launcher faked", stuck, "jobs", bound=0),
-        Figure("runs begun twice, launcher faked", sum(count > 1 for count in dagster.begun.values()), "runs", bound=0),
+        Figure("runs begun twice, launcher faked", sum(count > 1 for count in dagster.starts.values()), "runs", bound=0),
         Figure("small jobs, launcher faked", jobs / seconds, "1/s"),
         Figure("submission to end, p50, launcher faked", statistics.median(waits), "ms"),
     )

@@ -8,11 +8,11 @@ import redis
 
 from benchmarks.command import finish, options, read
 from benchmarks.ratelimit.asgi import measure_asgi
-from benchmarks.ratelimit.asynchronous import measure_async
+from benchmarks.ratelimit.async_checks import measure_async
 from benchmarks.ratelimit.memory import measure_memory
 from benchmarks.ratelimit.rounds import Effort
 from benchmarks.ratelimit.server import redis_server
-from benchmarks.ratelimit.sync import measure_sync
+from benchmarks.ratelimit.sync_checks import measure_sync
 from benchmarks.report import Report
 
 _PARTS = ("sync", "async", "asgi", "memory")
@@ -21,8 +21,8 @@ _PEERS = ("limits", "throttled-py", "pyrate-limiter", "slowapi", "fastapi-limite
 
 def main() -> int:
     """Measure; with --strict the exit code says whether every bound holds."""
-    wanted = _arguments()
-    quick = wanted.quick
+    arguments = _arguments()
+    quick = arguments.quick
     effort = Effort(rounds=15, moment_s=0.02) if quick else Effort(rounds=45, moment_s=0.05)
     # An eighth of the keys in an eighth of the table: Redis's own tables take the same share of both.
     keys = 125_000 if quick else 1_000_000
@@ -31,15 +31,15 @@ def main() -> int:
     with redis_server() as port:
         with redis.Redis(port=port) as client:
             report.versions["redis-server"] = client.info("server")["redis_version"]
-        if "sync" in wanted.only:
+        if "sync" in arguments.only:
             measure_sync(report, port, effort)
-        if "async" in wanted.only:
+        if "async" in arguments.only:
             measure_async(report, port, effort)
-        if "asgi" in wanted.only:
+        if "asgi" in arguments.only:
             measure_asgi(report, port, effort)
-        if "memory" in wanted.only:
+        if "memory" in arguments.only:
             measure_memory(report, port, keys)
-    return finish(report, wanted)
+    return finish(report, arguments)
 
 
 def _arguments() -> argparse.Namespace:

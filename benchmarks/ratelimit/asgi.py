@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from benchmarks.ratelimit.asynchronous import TASKS
+from benchmarks.ratelimit.async_checks import TASKS
 from benchmarks.ratelimit.floor import QUANTITY, RATE, SCRIPT, AsyncFloor
 from benchmarks.ratelimit.policies import PATIENT, POLICIES
 from benchmarks.ratelimit.rounds import AsyncWork, Effort, faster, interleave_async, times

@@ -21,33 +21,33 @@ _PARTS = ("scattered", "naive", "bucket", "idle", "verification", "memory", "rea
 
 def main() -> int:
     """Measure; the exit code says whether every bound holds."""
-    wanted = _arguments()
-    quick = wanted.quick
-    report = Report("refresh", settings={"server": dict(SETTINGS), "lines": wanted.lines, "quick": quick})
-    if set(wanted.only) - {"end_to_end"}:
-        _measure_pair(report, wanted)
-    if "end_to_end" in wanted.only:
-        measure_end_to_end(report, seconds=wanted.seconds or (15 if quick else 60))
-    return finish(report, wanted)
+    arguments = _arguments()
+    quick = arguments.quick
+    report = Report("refresh", settings={"server": dict(SETTINGS), "lines": arguments.lines, "quick": quick})
+    if set(arguments.only) - {"end_to_end"}:
+        _measure_pair(report, arguments)
+    if "end_to_end" in arguments.only:
+        measure_end_to_end(report, seconds=arguments.seconds or (15 if quick else 60))
+    return finish(report, arguments)
 
 
-def _measure_pair(report: Report, wanted: argparse.Namespace) -> None:
+def _measure_pair(report: Report, arguments: argparse.Namespace) -> None:
     """What needs a primary and its standby only."""
-    quick = wanted.quick
+    quick = arguments.quick
     with running_pair() as pair:
         with pair.primary.connect() as connection:
             report.versions["postgresql"] = value(connection, "SHOW server_version")
         with ExitStack() as stack:
             sets: list[Dataset] = []
-            for lines in wanted.lines:
-                made = stack.enter_context(environment(pair, f"bench_{lines}"))
-                sets.append(_measure_size(report, make_dataset(made, lines), wanted.only, quick=quick))
-            if "scattered" in wanted.only:
+            for lines in arguments.lines:
+                bench = stack.enter_context(environment(pair, f"bench_{lines}"))
+                sets.append(_measure_size(report, make_dataset(bench, lines), arguments.only, quick=quick))
+            if "scattered" in arguments.only:
                 for small, large in itertools.pairwise(sets):
                     measure_growth(report, small, large)
-        if "real" in wanted.only:
+        if "real" in arguments.only:
             measure_real_sales(report, pair)
-        if "capture" in wanted.only:
+        if "capture" in arguments.only:
             measure_capture(report, pair, rounds=3 if quick else 10, seconds=2 if quick else 3)
 
 
@@ -75,13 +75,13 @@ def _arguments() -> argparse.Namespace:
     parser = options("refresh", _PARTS, about=__doc__, quick="10^5 lines and few rounds")
     parser.add_argument("--lines", default=os.environ.get("LINES"), help="sizes in sale lines, as in 1e5,1e6")
     parser.add_argument("--seconds", type=float, help="of sales from end to end, for each variant")
-    wanted = read(parser, _PARTS)
+    arguments = read(parser, _PARTS)
     try:
-        default = "1e5" if wanted.quick else "1e5,1e6"
-        wanted.lines = sorted(int(float(part)) for part in (wanted.lines or default).split(","))
+        default = "1e5" if arguments.quick else "1e5,1e6"
+        arguments.lines = sorted(int(float(part)) for part in (arguments.lines or default).split(","))
     except ValueError:
-        parser.error(f"--lines: {wanted.lines!r} is no list of numbers")
-    return wanted
+        parser.error(f"--lines: {arguments.lines!r} is no list of numbers")
+    return arguments
 
 
 if __name__ == "__main__":

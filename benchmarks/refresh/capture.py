@@ -56,9 +56,9 @@ def measure_capture(report: Report, pair: PostgresPair, *, rounds: int, seconds:
             name: stack.enter_context(environment(pair, f"capture_{name}", capture=name == "with"))
             for name in ("without", "with")
         }
-        for made in databases.values():
-            generate(made.application, tenants=_TENANTS, stores=_STORES, products=_PRODUCTS, sales=1_000, seed=_SEED)
-            made.settle()
+        for bench in databases.values():
+            generate(bench.application, tenants=_TENANTS, stores=_STORES, products=_PRODUCTS, sales=1_000, seed=_SEED)
+            bench.settle()
         script = Path(scratch) / "sale.sql"
         script.write_text(_SALE, encoding="utf-8")
         rates: dict[str, list[float]] = {"without": [], "with": []}
@@ -72,8 +72,8 @@ def measure_capture(report: Report, pair: PostgresPair, *, rounds: int, seconds:
         for number in range(rounds):
             for name in sorted(databases, reverse=number % 2 == 1):
                 bulk[name].append(_bulk_rate(databases[name], number))
-        for name, taken in rates.items():
-            report.add(figure(f"single sales {name} capture", taken, "transactions/s"))
+        for name, rate_rounds in rates.items():
+            report.add(figure(f"single sales {name} capture", rate_rounds, "transactions/s"))
         report.add(
             figure("capture: single sales, throughput kept", _ratios(rates), "of 1", bound=0.85, better="higher"),
             figure("bulk inserts without capture", bulk["without"], "rows/s"),
@@ -88,8 +88,8 @@ def _ratios(rates: dict[str, list[float]]) -> list[float]:
     return paired if len(paired) > 1 else [rates["with"][0] / base]
 
 
-def _pgbench(made: Environment, script: Path, *, seconds: int) -> float:
-    program = made.pair.primary.cluster.binaries.program("pgbench")
+def _pgbench(bench: Environment, script: Path, *, seconds: int) -> float:
+    program = bench.pair.primary.cluster.binaries.program("pgbench")
     command = [
         str(program),
         "-n",
@@ -101,18 +101,18 @@ def _pgbench(made: Environment, script: Path, *, seconds: int) -> float:
         str(seconds),
         "-f",
         str(script),
-        made.url("postgres"),
+        bench.url("postgres"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"tps = ([0-9.]+)", done.stdout)
-    assert found is not None, done.stdout
-    return float(found[1])
+    match = re.search(r"tps = ([0-9.]+)", done.stdout)
+    assert match is not None, done.stdout
+    return float(match[1])
 
 
-def _bulk_rate(made: Environment, number: int, *, sales: int = 10_000) -> float:
+def _bulk_rate(bench: Environment, number: int, *, sales: int = 10_000) -> float:
     parameters = {"round": number, "rows": sales}
     started = time.perf_counter()
-    with made.application.transaction():
-        made.application.execute(_BULK_SALES, parameters)
-        made.application.execute(_BULK_ITEMS, parameters)
+    with bench.application.transaction():
+        bench.application.execute(_BULK_SALES, parameters)
+        bench.application.execute(_BULK_ITEMS, parameters)
     return 4 * sales / (time.perf_counter() - started)

@@ -13,17 +13,17 @@ from pipelines.source import load_mapping
 
 
 def main() -> None:
-    wanted = json.load(sys.stdin)
-    options = RefreshOptions(load_mapping("retail"), batch_documents=wanted["batch_documents"])
+    request = json.load(sys.stdin)
+    options = RefreshOptions(load_mapping("retail"), batch_documents=request["batch_documents"])
     with (
-        connect_route(wanted["replica"], "replica") as replica,
-        connect_route(wanted["warehouse"], "warehouse") as warehouse,
+        connect_route(request["replica"], "replica") as replica,
+        connect_route(request["warehouse"], "warehouse") as warehouse,
     ):
         before_mib = _most_mib()
         started = time.perf_counter()
         result = refresh(Connections(replica=replica, warehouse=warehouse), options)
         seconds = time.perf_counter() - started
-    found = {
+    usage = {
         "before_mib": before_mib,
         "most_mib": _most_mib(),
         "seconds": seconds,
@@ -31,7 +31,7 @@ def main() -> None:
         "documents": result.applied.documents,
         "transactions": result.transactions,
     }
-    json.dump(found, sys.stdout)
+    json.dump(usage, sys.stdout)
 
 
 def _most_mib() -> float:

@@ -81,14 +81,14 @@ def _start(directory: Path) -> Settings:
         if connection.execute("SELECT count(*) FROM retail.tenants").fetchone() == (0,):
             generate(connection, tenants=20, sales=5_000, days=400)
             connection.execute(_PLACE)
-    wait_until_drained(settings, watch=_look)
+    wait_until_drained(settings, watch=_ignore)
     return settings
 
 
 def _latencies(settings: Settings, *, seconds: float) -> list[float]:
     """Write for so many seconds; give each sale's time from commit to visible, those of the warm-up left out."""
     warm_up = int(_WARM_UP_S * RATE)
-    wanted = warm_up + int(seconds * RATE)
+    sale_count = warm_up + int(seconds * RATE)
     committed: list[float] = []
     with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
         keys = admin.execute(
@@ -96,26 +96,26 @@ def _latencies(settings: Settings, *, seconds: float) -> list[float]:
             "INNER JOIN salespulse.dim_store AS s USING (tenant_key) WHERE t.tenant_id = 'bench'"
         ).fetchone()
     assert keys is not None
-    writer = threading.Thread(target=_write, args=(settings, wanted, committed))
+    writer = threading.Thread(target=_write, args=(settings, sale_count, committed))
     visible: list[float] = []
     with psycopg.connect(settings.url("dashboard_url"), autocommit=True, prepare_threshold=None) as dashboard:
         before = _counted(dashboard, *keys)
         writer.start()
-        ends_at = time.monotonic() + wanted / RATE + _PATIENCE_S
-        while len(visible) < wanted and time.monotonic() < ends_at:
-            shown = _counted(dashboard, *keys) - before
-            visible += [time.monotonic()] * (shown - len(visible))
+        ends_at = time.monotonic() + sale_count / RATE + _PATIENCE_S
+        while len(visible) < sale_count and time.monotonic() < ends_at:
+            visible_count = _counted(dashboard, *keys) - before
+            visible += [time.monotonic()] * (visible_count - len(visible))
             time.sleep(_LOOK_EVERY_S)
     writer.join()
-    assert len(visible) == len(committed) == wanted, f"{len(visible)} of {len(committed)} sales became visible"
+    assert len(visible) == len(committed) == sale_count, f"{len(visible)} of {len(committed)} sales became visible"
     return [seen - done for seen, done in zip(visible, committed, strict=True)][warm_up:]
 
 
-def _write(settings: Settings, wanted: int, committed: list[float]) -> None:
+def _write(settings: Settings, sale_count: int, committed: list[float]) -> None:
     with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
-        began = time.monotonic()
-        for number in range(wanted):
-            time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        started_at = time.monotonic()
+        for number in range(sale_count):
+            time.sleep(max(0.0, started_at + number / RATE - time.monotonic()))
             connection.execute(_SALE)
             committed.append(time.monotonic())
 
@@ -141,7 +141,7 @@ def _data_dir() -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _look(seen: SourceObservation) -> None:
+def _ignore(seen: SourceObservation) -> None:
     del seen
 
 

@@ -114,14 +114,14 @@ def environment(pair: PostgresPair, database: str, *, capture: bool = True) -> I
         for role, password in passwords.items():
             admin.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
         admin.execute("SELECT set_config('synchronous_commit', 'off', false)")
-        made = Environment(pair, database, passwords, admin, None, RefreshOptions(mapping))  # type: ignore[arg-type]
-        made.wait_for_replay()
-        made.connections = Connections(
-            replica=stack.enter_context(connect_route(made.url("salespulse_reader", standby=True), "replica")),
-            warehouse=stack.enter_context(connect_route(made.url("salespulse_pipeline"), "warehouse")),
-            primary=stack.enter_context(connect_route(made.url("salespulse_pipeline"), "primary")),
+        bench = Environment(pair, database, passwords, admin, None, RefreshOptions(mapping))  # type: ignore[arg-type]
+        bench.wait_for_replay()
+        bench.connections = Connections(
+            replica=stack.enter_context(connect_route(bench.url("salespulse_reader", standby=True), "replica")),
+            warehouse=stack.enter_context(connect_route(bench.url("salespulse_pipeline"), "warehouse")),
+            primary=stack.enter_context(connect_route(bench.url("salespulse_pipeline"), "primary")),
         )
-        yield made
+        yield bench
 
 
 def value(connection: psycopg.Connection[Any], query: str, *parameters: object) -> Any:

@@ -21,21 +21,21 @@ _LARGEST_BATCH = 1_000_000
 
 def measure_real_sales(report: Report, pair: PostgresPair) -> None:
     """Online Retail (one tenant, 38 stores, 21 lines an invoice): the first refresh over all of it."""
-    with environment(pair, "real_sales") as made:
-        load_online_retail(made.application, DATA_FILE)
-        made.settle()
-        found = _run(made, batch_documents=RefreshOptions(made.options.mapping).batch_documents)
-        assert found["lines"] == _REAL_LINES, found
+    with environment(pair, "real_sales") as bench:
+        load_online_retail(bench.application, DATA_FILE)
+        bench.settle()
+        result = _run(bench, batch_documents=RefreshOptions(bench.options.mapping).batch_documents)
+        assert result["lines"] == _REAL_LINES, result
         report.add(
             Figure(
                 "backfill of the real sales (541,909 lines)",
-                found["lines"] / found["seconds"],
+                result["lines"] / result["seconds"],
                 "lines/s",
                 bound=60_000,
                 better="higher",
-                note=f"{found['documents']:,} sales and returns in {found['seconds']:.1f} s",
+                note=f"{result['documents']:,} sales and returns in {result['seconds']:.1f} s",
             ),
-            _figure("memory of that backfill's process", found),
+            _figure("memory of that backfill's process", result),
         )
 
 
@@ -43,36 +43,36 @@ def measure_batches(report: Report, data: Dataset) -> None:
     """10,000 changes in batches of 1,000, in the default batches, and in one batch as large as can be set."""
     for batch in (1_000, RefreshOptions(data.environment.options.mapping).batch_documents, _LARGEST_BATCH):
         data.scatter.change(min(10_000, data.counts.sales // 4))
-        found = _run(data.environment, batch_documents=batch)
-        report.add(_figure(f"memory of a refresh at {data.label}, batches of {batch:,}", found))
+        result = _run(data.environment, batch_documents=batch)
+        report.add(_figure(f"memory of a refresh at {data.label}, batches of {batch:,}", result))
 
 
 def measure_whole_batch(report: Report, data: Dataset) -> None:
     """Everything queued and applied in one batch as large as can be set: what bounds memory when nothing else does."""
-    made = data.environment
-    made.application.execute(
+    bench = data.environment
+    bench.application.execute(
         "INSERT INTO salespulse.pending_document (document_kind, document_id, reason) "
         "SELECT document_kind, document_id, 'bench' FROM salespulse.fact_document"
     )
-    found = _run(made, batch_documents=_LARGEST_BATCH)
-    report.add(_figure(f"memory where all of {data.label} is one batch ({found['documents']:,} documents)", found))
+    result = _run(bench, batch_documents=_LARGEST_BATCH)
+    report.add(_figure(f"memory where all of {data.label} is one batch ({result['documents']:,} documents)", result))
 
 
-def _figure(name: str, found: dict[str, Any]) -> Figure:
-    note = f"{found['before_mib']:.0f} MiB of it before the refresh began; {found['transactions']} transactions"
-    return Figure(name, found["most_mib"], "MiB", bound=_LIMIT_MIB, note=note)
+def _figure(name: str, result: dict[str, Any]) -> Figure:
+    note = f"{result['before_mib']:.0f} MiB of it before the refresh began; {result['transactions']} transactions"
+    return Figure(name, result["most_mib"], "MiB", bound=_LIMIT_MIB, note=note)
 
 
-def _run(made: Environment, *, batch_documents: int) -> dict[str, Any]:
-    wanted = {
-        "replica": made.url("salespulse_reader", standby=True),
-        "warehouse": made.url("salespulse_pipeline"),
+def _run(bench: Environment, *, batch_documents: int) -> dict[str, Any]:
+    request = {
+        "replica": bench.url("salespulse_reader", standby=True),
+        "warehouse": bench.url("salespulse_pipeline"),
         "batch_documents": batch_documents,
     }
-    made.wait_for_replay()
+    bench.wait_for_replay()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.refresh.child"],
-        input=json.dumps(wanted),
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
@@ -80,5 +80,5 @@ def _run(made: Environment, *, batch_documents: int) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"the refresh in its own process failed: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result

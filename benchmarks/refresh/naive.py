@@ -40,11 +40,11 @@ class MaterializedView:
         self._connection.execute("SELECT set_config('work_mem', '256MB', false)")
 
     def refresh_concurrently_s(self) -> float:
-        """Readers go on: the new result is compared with the old one, row by row."""
+        """Refresh while readers go on, comparing new rows with old ones; return the seconds."""
         return self._timed("REFRESH MATERIALIZED VIEW CONCURRENTLY public.bench_product_day")
 
     def recompute_s(self) -> float:
-        """Readers wait: the table is made anew."""
+        """Rewrite the view while readers wait; return the seconds."""
         return self._timed("REFRESH MATERIALIZED VIEW public.bench_product_day")
 
     def _timed(self, statement: str) -> float:

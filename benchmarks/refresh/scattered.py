@@ -18,14 +18,14 @@ def measure_scattered(report: Report, data: Dataset, *, rounds: int) -> None:
     """Interleave the sizes: whatever the machine does meanwhile hits all of them."""
     for count in BOUNDS_MS:
         _refresh_ms(data, count)
-    found: dict[int, list[float]] = {count: [] for count in BOUNDS_MS}
+    times_ms: dict[int, list[float]] = {count: [] for count in BOUNDS_MS}
     for _ in range(rounds):
-        for count, taken in found.items():
-            taken.append(_refresh_ms(data, count))
-    data.refreshed_ms = found
-    for count, taken in found.items():
+        for count, times in times_ms.items():
+            times.append(_refresh_ms(data, count))
+    data.refreshed_ms = times_ms
+    for count, times in times_ms.items():
         bound = BOUNDS_MS[count] if data.lines == 10**6 else None
-        report.add(figure(f"refresh of {count:,} scattered changes at {data.label}", taken, "ms", bound=bound))
+        report.add(figure(f"refresh of {count:,} scattered changes at {data.label}", times, "ms", bound=bound))
 
 
 def measure_naive(report: Report, data: Dataset, *, rounds: int) -> None:
@@ -43,7 +43,7 @@ def measure_naive(report: Report, data: Dataset, *, rounds: int) -> None:
         figure(f"full recompute of product-day at {data.label}", full, "s"),
         figure(
             f"1,000 changes against the concurrent refresh at {data.label}",
-            [taken / ours_s for taken in concurrent],
+            [seconds / ours_s for seconds in concurrent],
             "times faster",
             bound=RATIO_BOUNDS.get(data.lines),
             better="higher",
@@ -51,7 +51,7 @@ def measure_naive(report: Report, data: Dataset, *, rounds: int) -> None:
         ),
         figure(
             f"1,000 changes against the full recompute at {data.label}",
-            [taken / ours_s for taken in full],
+            [seconds / ours_s for seconds in full],
             "times faster",
         ),
     )

@@ -60,31 +60,33 @@ def measure_bucket(report: Report, data: Dataset, *, rounds: int) -> None:
     environment = data.environment
     _crowd(environment, _BUCKET_SALES)
     refresh(environment.connections, environment.options)
-    taken = []
+    times_ms = []
     for _ in range(rounds):
         _crowd(environment, 10)
         started = time.perf_counter()
         result = refresh(environment.connections, environment.options)
-        taken.append((time.perf_counter() - started) * 1000)
+        times_ms.append((time.perf_counter() - started) * 1000)
         assert result.applied.documents == 10
-    report.add(figure(f"ten new sales in a bucket of 20,000 at {data.label}", taken, "ms", bound=40))
+    report.add(figure(f"ten new sales in a bucket of 20,000 at {data.label}", times_ms, "ms", bound=40))
 
 
 def measure_idle(report: Report, data: Dataset, *, rounds: int) -> None:
     """Nothing pending: what a tick of the sensor asks, and a refresh all the same."""
     connections, options = data.environment.connections, data.environment.options
     refresh(connections, options)
-    looked, refreshed = [], []
+    polls_ms, refreshed = [], []
     for _ in range(rounds):
         started = time.perf_counter()
         observation = observe_source(connections)
-        looked.append((time.perf_counter() - started) * 1000)
+        polls_ms.append((time.perf_counter() - started) * 1000)
         assert not observation.is_pending, "a run would be started"
         started = time.perf_counter()
         refresh(connections, options)
         refreshed.append((time.perf_counter() - started) * 1000)
     report.add(
-        figure(f"nothing pending: the sensor's look at {data.label}", looked, "ms", bound=10, note="no run is started"),
+        figure(
+            f"nothing pending: the sensor's look at {data.label}", polls_ms, "ms", bound=10, note="no run is started"
+        ),
         figure(f"nothing pending: a refresh all the same at {data.label}", refreshed, "ms", bound=10),
     )
 
@@ -94,13 +96,13 @@ def measure_verification(report: Report, data: Dataset, *, rounds: int) -> None:
     # Where the set has fewer than 10^6 sales, more days make up for it: the cost follows the sales compared.
     days = min(400, round(30 * max(1.0, 10**6 / data.counts.sales)))
     for span in dict.fromkeys((30, days)):
-        taken, documents = [], 0
+        times_s, documents = [], 0
         for _ in range(rounds):
             seconds, documents = _verify(data, span)
-            taken.append(seconds)
+            times_s.append(seconds)
         bound = 2.0 if span == days and days < 400 else None
         note = f"{documents:,} sales and returns" + (", as 30 days at 10^6 sales" if span == days != 30 else "")
-        report.add(figure(f"verification of {span} days at {data.label}", taken, "s", bound=bound, note=note))
+        report.add(figure(f"verification of {span} days at {data.label}", times_s, "s", bound=bound, note=note))
     seconds, documents = _verify(data, None)
     report.add(
         Figure(f"verification of everything at {data.label}", seconds, "s", note=f"{documents:,} sales and returns")
@@ -110,10 +112,10 @@ def measure_verification(report: Report, data: Dataset, *, rounds: int) -> None:
 def _verify(data: Dataset, days: int | None) -> tuple[float, int]:
     from_date = None if days is None else LAST_DAY - timedelta(days=days - 1)
     started = time.perf_counter()
-    found = verify(data.environment.connections, data.environment.options, from_date=from_date)
+    report = verify(data.environment.connections, data.environment.options, from_date=from_date)
     elapsed = time.perf_counter() - started
-    assert found.is_exact, found
-    return elapsed, found.documents
+    assert report.is_exact, report
+    return elapsed, report.documents
 
 
 def _crowd(environment: Environment, sales: int) -> None:

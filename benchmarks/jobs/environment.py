@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.jobs.wire import Connection
+from benchmarks.jobs.http_client import Connection
 from benchmarks.ratelimit.server import free_port
 from dashboard_api.auth import issue_token
 from dbconnect import Settings
@@ -67,7 +67,7 @@ def stack() -> Iterator[Settings]:
 def api(settings: Settings, redis_url: str | None = None) -> Iterator[Api]:
     """Serve as the stack does, on a port of its own; with jobs in another Redis where one is given."""
     port = free_port()
-    chosen = redis_url or settings.url("redis_url")
+    jobs_redis_url = redis_url or settings.url("redis_url")
     with tempfile.TemporaryDirectory(prefix="bench-api-") as folder:
         policies = Path(folder) / "policies.toml"
         policies.write_text(_UNTHROTTLED)
@@ -76,7 +76,7 @@ def api(settings: Settings, redis_url: str | None = None) -> Iterator[Api]:
             "SALESPULSE_DATA_DIR": str(settings.data_dir),
             "SALESPULSE_API_PORT": str(port),
             "SALESPULSE_RATELIMIT_POLICIES": str(policies),
-            "SALESPULSE_REDIS_URL": chosen,
+            "SALESPULSE_REDIS_URL": jobs_redis_url,
         }
         log = Path(folder) / "api.log"
         with log.open("wb") as output:
@@ -90,7 +90,7 @@ def api(settings: Settings, redis_url: str | None = None) -> Iterator[Api]:
                 what=lambda: f"the API to start: {log.read_text()[-2000:]}",
             )
             assert process.poll() is None, log.read_text()[-2000:]
-            yield Api(port, chosen, settings)
+            yield Api(port, jobs_redis_url, settings)
         finally:
             process.terminate()
             process.wait(30)

@@ -12,7 +12,7 @@ from benchmarks.ratelimit.peers import AsyncCheck, async_peers
 from benchmarks.ratelimit.policies import PATIENT, POLICIES
 from benchmarks.ratelimit.rounds import AsyncWork, Effort, faster, interleave_async, times
 from benchmarks.ratelimit.server import free_port
-from benchmarks.ratelimit.sync import BATCH, FLOOR, MANY, OURS
+from benchmarks.ratelimit.sync_checks import BATCH, FLOOR, MANY, OURS
 from benchmarks.report import Report, figure
 from ratelimit_service import AsyncLimiter, CheckRequest
 

@@ -50,7 +50,7 @@ _PERIODS = (7, 30, 90, 365)
 
 
 @dataclass(frozen=True)
-class Scene:
+class StackFixture:
     """What is running.
 
     Attributes:
@@ -83,11 +83,11 @@ class Scene:
         """Put a limit in force, and return when the running API has it."""
         self.policies.write_text(_POLICY.format(limit=limit), encoding="utf-8")
         token = issue_token(self.settings, tenant_id=self.tenants[0], subject="bench", valid_s=600)
-        wanted = limit.partition("/")[0]
+        expected = limit.partition("/")[0]
 
         def is_in_force() -> bool:
             answer = httpx.get(f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=60)
-            return bool(answer.headers.get("x-ratelimit-limit") == wanted)
+            return bool(answer.headers.get("x-ratelimit-limit") == expected)
 
         wait_until(is_in_force, timeout_s=60, what=f"the limit {limit} to be in force", every_s=0.5)
 
@@ -99,8 +99,8 @@ def cores_by_niceness() -> Iterator[bool]:
     Linux shares cores out among sessions first, and each PostgreSQL backend is one: here, where everything shares two cores, a handful of
     them would get as much as the whole API each. On machines of their own they would have cores of their own.
     """
-    found = _AUTOGROUP.read_text().strip() if _AUTOGROUP.exists() else "0"
-    if found == "0":
+    before = _AUTOGROUP.read_text().strip() if _AUTOGROUP.exists() else "0"
+    if before == "0":
         yield True
     elif not os.access(_AUTOGROUP, os.W_OK):
         say(
@@ -113,11 +113,11 @@ def cores_by_niceness() -> Iterator[bool]:
         try:
             yield True
         finally:
-            _AUTOGROUP.write_text(found)
+            _AUTOGROUP.write_text(before)
 
 
 @contextmanager
-def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[Scene]:
+def running_stack(lines: int, *, users: int, data_dir: Path | None) -> Iterator[StackFixture]:
     """Start everything, and stop it at the end.
 
     Args:
@@ -141,7 +141,7 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
         stores = _stores(settings)
         requests = scratch / "requests.tsv"
         _write_requests(requests, settings, stores, users)
-        yield Scene(settings, directory, tuple(stores), requests, policies, sales_lines, users)
+        yield StackFixture(settings, directory, tuple(stores), requests, policies, sales_lines, users)
     finally:
         del os.environ["SALESPULSE_RATELIMIT_POLICIES"]
         down(directory, log=say)
@@ -150,7 +150,7 @@ def running_scene(lines: int, *, users: int, data_dir: Path | None) -> Iterator[
 
 def wait_until_quiet(settings: Settings) -> None:
     """Return when every committed change is in the rollups."""
-    wait_until_drained(settings, stall_s=300, watch=_look)
+    wait_until_drained(settings, stall_s=300, watch=_ignore)
 
 
 def _prepare(settings: Settings, lines: int) -> int:
@@ -167,12 +167,12 @@ def _prepare(settings: Settings, lines: int) -> int:
             )
         say("waiting for the rollups")
         wait_until_quiet(settings)
-        found = connection.execute("SELECT count(*) FROM retail.sale_items").fetchone()
+        count_row = connection.execute("SELECT count(*) FROM retail.sale_items").fetchone()
     with psycopg.connect(settings.url("admin_url"), autocommit=True) as admin:
         admin.execute("VACUUM ANALYZE")
         admin.execute("CHECKPOINT")
-    assert found is not None
-    return int(found[0])
+    assert count_row is not None
+    return int(count_row[0])
 
 
 def _stores(settings: Settings) -> dict[str, list[str]]:
@@ -193,14 +193,14 @@ def _write_requests(path: Path, settings: Settings, stores: dict[str, list[str]]
     """One request of each user after the other, again and again, each another one of the mix."""
     dice = random.Random(SEED)
     tenants = list(stores)
-    asking = []
+    users_requests = []
     for number in range(users):
         tenant = tenants[number % len(tenants)]
         token = issue_token(settings, tenant_id=tenant, subject=f"user {number}", valid_s=24 * 3600)
-        asking.append((_selection(dice, stores[tenant]), token))
+        users_requests.append((_selection(dice, stores[tenant]), token))
     with path.open("w", encoding="utf-8") as file:
         for number in range(_REQUESTS):
-            selection, token = asking[number % users]
+            selection, token = users_requests[number % users]
             (name,) = dice.choices(list(_MIX), list(_MIX.values()))
             file.write(f"/api/dashboard/{name}{selection}\t{token}\n")
 
@@ -210,17 +210,17 @@ def _selection(dice: random.Random, stores: list[str]) -> str:
     if dice.random() >= _OWN_DATES:
         return ""
     days = dice.choice(_PERIODS)
-    asked = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
+    query = {"from": (_today() - timedelta(days=days - 1)).isoformat(), "to": _today().isoformat()}
     if dice.random() < _ONE_STORE:
-        asked["store"] = dice.choice(stores)
-    return f"?{urlencode(asked)}"
+        query["store"] = dice.choice(stores)
+    return f"?{urlencode(query)}"
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _look(seen: SourceObservation) -> None:
+def _ignore(seen: SourceObservation) -> None:
     del seen
 
 
