@@ -7,6 +7,7 @@ to 0 and is 0 becomes one sentence. All other figures are in the JSON alone.
 import json
 import re
 import sys
+import textwrap
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def render_table(name: str, document: dict[str, Any]) -> str:
     )
     zero_text = f" {len(zeros)} counts of errors are held to 0 and are 0." if zeros else ""
     head = ["| figure | value | spread | bound | holds |", "|---|---:|---:|---:|---|"]
-    return "\n".join(["", source + zero_text, "", *head, *rows, "", ""])
+    lines = textwrap.wrap(source + zero_text, 100, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(["", *lines, "", *head, *rows, "", ""])
 
 
 def _row(figure: dict[str, Any]) -> str:

@@ -11,7 +11,9 @@ from salespulse.cli.root import cli
 from tests.docs.pages import ROOT
 
 PAGES = sorted(
-    path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path.is_file()
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("README.md")]
+    if path.is_file()
 )
 _LINK = re.compile(r"\]\((?!https?://|mailto:)(?P<path>[^)#\s]*)(?:#(?P<heading>[^)\s]+))?\)")
 _COMMAND = re.compile(r"(?:^|`)salespulse (?P<arguments>[^`\n]+)", re.MULTILINE)
