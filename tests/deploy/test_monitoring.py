@@ -74,8 +74,8 @@ STATS = JobStats(
 
 @pytest.fixture(scope="module")
 def samples() -> set[str]:
-    found = {f"{family.name}{suffix}" for family in collected() for suffix in _SUFFIXES.get(family.type, ("",))}
-    return found | {"jobs_store_up"}
+    names = {f"{family.name}{suffix}" for family in collected() for suffix in _SUFFIXES.get(family.type, ("",))}
+    return names | {"jobs_store_up"}
 
 
 def dashboard_expressions() -> dict[str, str]:
@@ -99,16 +99,18 @@ def test_every_metric_named_is_one_that_the_code_has(where: str, samples: set[st
 
 @pytest.mark.parametrize("where", EXPRESSIONS)
 def test_every_label_named_is_one_that_some_metric_has(where: str) -> None:
-    known = _ALWAYS | {label for family in collected() for one in family.samples for label in one.labels}
+    label_names = _ALWAYS | {label for family in collected() for one in family.samples for label in one.labels}
     text = EXPRESSIONS[where]
-    given = [part for found in _GROUPING.finditer(text) for part in found["labels"].split(",")]
-    given += [re.split(r"[=!]", part)[0] for found in _MATCHER.finditer(text) for part in found["matchers"].split(",")]
-    assert {label.strip() for label in given if label.strip()} <= known
+    used_labels = [part for match in _GROUPING.finditer(text) for part in match["labels"].split(",")]
+    used_labels += [
+        re.split(r"[=!]", part)[0] for match in _MATCHER.finditer(text) for part in match["matchers"].split(",")
+    ]
+    assert {label.strip() for label in used_labels if label.strip()} <= label_names
 
 
 def test_webhook_outcomes_in_rules_are_the_senders() -> None:
     text = " ".join(text for text in EXPRESSIONS.values() if "webhook" in text)
-    named = {part for found in re.findall(r'outcome=~?"([a-z|]+)"', text) for part in found.split("|")}
+    named = {part for outcomes in re.findall(r'outcome=~?"([a-z|]+)"', text) for part in outcomes.split("|")}
     assert named <= set(DELIVERY_OUTCOMES)
 
 
@@ -146,7 +148,7 @@ def test_the_jobs_metrics_of_the_page_exist(samples: set[str]) -> None:
 def test_the_dashboard_is_in_order() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    taken: set[tuple[int, int]] = set()
+    occupied: set[tuple[int, int]] = set()
     for panel in panels:
         place = panel["gridPos"]
         cells = {
@@ -155,8 +157,8 @@ def test_the_dashboard_is_in_order() -> None:
             for y in range(place["y"], place["y"] + place["h"])
         }
         assert place["x"] + place["w"] <= 24, panel["title"]
-        assert not cells & taken, panel["title"]
-        taken |= cells
+        assert not cells & occupied, panel["title"]
+        occupied |= cells
         if panel["type"] != "row":
             assert panel["description"], panel["title"]
             assert panel["datasource"]["uid"] == "${datasource}"

@@ -67,8 +67,8 @@ def test_the_page_adds_a_kind_that_works(
     tenant = one(installation.admin(), "SELECT min(tenant_id) FROM salespulse.dim_tenant")
     done = json.loads(reader.python(_RUN, tenant, "1").splitlines()[-1])
     assert json.loads(done["result"]) == {"stores": 3}
-    refused = json.loads(reader.python(_RUN, tenant, "9").splitlines()[-1])
-    assert refused == {"result": None, "failure": ["3 stores, fewer than 9"]}
+    rejection = json.loads(reader.python(_RUN, tenant, "9").splitlines()[-1])
+    assert rejection == {"result": None, "failure": ["3 stores, fewer than 9"]}
     # The command of the page gets as far as a place without Redis lets it.
     with pytest.raises(AssertionError, match="SALESPULSE_REDIS_URL is not set"):
         reader.types(["jobs", "submit", "count_stores", "--tenant", tenant, "--param", "at_least=1", "--watch"])

@@ -62,9 +62,9 @@ def kiosk(postgres_pair: PostgresPair, role_passwords: dict[str, str], tmp_path:
 
 def test_the_page_adopts_the_kiosk(kiosk: Kiosk) -> None:
     kiosk.admin.execute(_SALES.encode())
-    said = [kiosk.reader.types(arguments) for arguments in shell_lines(PAGE)]
-    assert said[2] == "kiosk: all in place\n"
-    assert "exact" in said[4]
+    outputs = [kiosk.reader.types(arguments) for arguments in shell_lines(PAGE)]
+    assert outputs[2] == "kiosk: all in place\n"
+    assert "exact" in outputs[4]
     assert kiosk.admin.execute(_ROWS.encode()).fetchall() == [
         ("Ines", "Harbour", "2026-03-01", 1, 0, Decimal("5.97")),
         ("Ines", "Harbour", "2026-03-02", 0, 1, Decimal("-1.99")),

@@ -47,18 +47,18 @@ def test_commands_and_options_exist(page: str) -> None:
         command: click.Command = cli
         words = re.sub(r"[\[\]]", " ", match["arguments"]).split()
         while words and isinstance(command, click.Group):
-            found = command.get_command(click.Context(command), words[0])
-            assert found is not None, f"`salespulse {match['arguments']}`: no command {words[0]!r}"
-            command, words = found, words[1:]
+            subcommand = command.get_command(click.Context(command), words[0])
+            assert subcommand is not None, f"`salespulse {match['arguments']}`: no command {words[0]!r}"
+            command, words = subcommand, words[1:]
         options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
-        given = {word.split("=")[0].rstrip(".,;)") for word in words if word.startswith("--")}
-        assert given <= options, f"`salespulse {match['arguments']}` has no {given - options}"
+        used_options = {word.split("=")[0].rstrip(".,;)") for word in words if word.startswith("--")}
+        assert used_options <= options, f"`salespulse {match['arguments']}` has no {used_options - options}"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_settings_exist(page: str) -> None:
-    known = {f"SALESPULSE_{name.upper()}" for name in Settings.model_fields}
-    assert set(_SETTING.findall((ROOT / page).read_text(encoding="utf-8"))) <= known
+    setting_names = {f"SALESPULSE_{name.upper()}" for name in Settings.model_fields}
+    assert set(_SETTING.findall((ROOT / page).read_text(encoding="utf-8"))) <= setting_names
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -75,5 +75,5 @@ def test_every_command_stands_in_the_readme() -> None:
 
 def test_no_page_names_a_machine_path() -> None:
     for page in PAGES:
-        found = re.findall(r"(?<![\w.<])/(?:work|farm|tmp|home)/\S*", (ROOT / page).read_text(encoding="utf-8"))
-        assert found == [], page
+        machine_paths = re.findall(r"(?<![\w.<])/(?:work|farm|tmp|home)/\S*", (ROOT / page).read_text(encoding="utf-8"))
+        assert machine_paths == [], page
