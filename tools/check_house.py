@@ -21,6 +21,8 @@ MIN_LINES = 40
 MAX_LINES = 400
 # Every package may have one of these in each of its folders.
 COMMON_FILE_NAMES = {"__init__.py", "__main__.py", "errors.py", "settings.py"}
+# Decorators whose function is called by its user's word or by its route, and imported by nobody.
+ENTRY_POINTS = {"command", "group", "get", "post", "put", "patch", "delete"}
 TYPE_VARIABLES = {"TypeVar", "ParamSpec", "TypeVarTuple"}
 LOGGER = "_logger = logging.getLogger(__name__)"
 MESSAGES = Path("tests/snapshots/messages.txt")
@@ -92,7 +94,7 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
     match statement:
         case ast.ClassDef(name=name):
             yield name
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not _is_command(statement):
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not _is_entry_point(statement):
             yield name
         case ast.Assign(value=ast.Call(func=ast.Name(id=called))) if called in TYPE_VARIABLES:
             return
@@ -104,10 +106,10 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
             pass
 
 
-def _is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether a function is a word of the command line, which is named as its users type it."""
+def _is_entry_point(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function is a word of the command line or the handler of a route."""
     return any(
-        isinstance(node, ast.Attribute) and node.attr in {"command", "group"}
+        isinstance(node, ast.Attribute) and node.attr in ENTRY_POINTS
         for decorator in function.decorator_list
         for node in ast.walk(decorator)
     )

@@ -59,8 +59,8 @@ def test_a_public_name_is_defined_once(tree: Path, definition: str) -> None:
     assert check(tree) == (1, "LIMIT is defined in shop/returns.py and shop/sales.py\n")
 
 
-def test_private_names_type_variables_and_command_line_words_may_repeat(tree: Path) -> None:
-    text = LONG + 'T = TypeVar("T")\n@shop.command("buy")\ndef buy(): ...\n'
+def test_private_names_type_variables_commands_and_routes_may_repeat(tree: Path) -> None:
+    text = LONG + 'T = TypeVar("T")\n@shop.command("buy")\ndef buy(): ...\n@router.get("/sales")\ndef sales(): ...\n'
     write(tree, {"shop/sales.py": text, "shop/returns.py": text})
     assert check(tree) == (0, "")
 
