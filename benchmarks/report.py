@@ -126,10 +126,11 @@ class Report:
     def finish(self, path: Path | None = None, *, is_published: bool = False) -> bool:
         """Print the table, write the JSON, and return whether every bound holds."""
         self.print_table()
+        text = format_document(self.as_document())
         paths = [path or OUT / f"{self.name}.json", *([PUBLISHED / f"{self.name}.json"] if is_published else [])]
         for target in paths:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(format_document(self.as_document()), encoding="utf-8")
+            target.write_text(text, encoding="utf-8")
             print(f"written: {target}")
         return all(one.holds is not False for one in self.figures)
 

@@ -1,1 +1,1 @@
-"""What a thousand users of the dashboards cost and see: `make bench-api`."""
+"""Measure the dashboards under a thousand users: `make bench-api`."""

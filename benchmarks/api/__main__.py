@@ -1,4 +1,4 @@
-"""`python -m benchmarks.api`: what a thousand users of the dashboards see and cost, as a table and as JSON."""
+"""`python -m benchmarks.api`: measure what a thousand users of the dashboards see and cost."""
 
 import argparse
 import shutil

@@ -1,4 +1,4 @@
-"""Database time of one dashboard: from the rollups, and on demand from the sales tables, in the same way on the same standby."""
+"""Compare database time of one dashboard from the rollups and on demand from the sales tables, on the same standby."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ _Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 
 def measure_database_time(report: Report, sizes: Sequence[int], *, rounds: int) -> None:
-    """One tenant with all the lines, at each size."""
+    """Measure one tenant that has all the lines, at each size."""
     ratios: dict[tuple[str, int], list[float]] = {}
     with running_pair() as pair:
         for lines in sizes:
@@ -95,7 +95,7 @@ async def _measure(bench: Environment, rounds: int) -> dict[tuple[str, int], tup
 async def _from_rollups(
     connection: _Connection, tenant_key: int, report_kind: ReportKind[Filter], filters: Filter
 ) -> float:
-    """What the API's own code asks, as its role, each statement explained as well."""
+    """Return the database time of the API's own statements, run as its role and explained."""
     explained = _Explained(connection)
     async with connection.transaction():
         await connection.execute("SET LOCAL ROLE salespulse_dashboard")

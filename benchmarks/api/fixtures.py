@@ -1,4 +1,4 @@
-"""The whole local stack, as `salespulse up` starts it, with the sales of 200 tenants and their users."""
+"""Start the whole local stack as `salespulse up` does, with the sales of 200 tenants and their users."""
 
 import os
 import random
@@ -72,11 +72,11 @@ class StackFixture:
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """Return the API's URL."""
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
 
     def process(self, name: str) -> psutil.Process:
-        """A program of the stack."""
+        """Return the process of a program of the stack."""
         return psutil.Process(Supervisor(StackPaths(self.directory)).processes()[name]["pid"])
 
     def allow(self, limit: str) -> None:
@@ -176,7 +176,7 @@ def _prepare(settings: Settings, lines: int) -> int:
 
 
 def _stores(settings: Settings) -> dict[str, list[str]]:
-    """Of each tenant, the largest first."""
+    """Return the store ids of each tenant, the largest tenant first."""
     stores: dict[str, list[str]] = {}
     with psycopg.connect(settings.url("application_url"), autocommit=True) as connection:
         for tenant_id, store_id in connection.execute(
@@ -190,7 +190,7 @@ def _stores(settings: Settings) -> dict[str, list[str]]:
 
 
 def _write_requests(path: Path, settings: Settings, stores: dict[str, list[str]], users: int) -> None:
-    """One request of each user after the other, again and again, each another one of the mix."""
+    """Write requests of the users in turn, each drawn from the mix."""
     dice = random.Random(SEED)
     tenants = list(stores)
     users_requests = []
@@ -206,7 +206,7 @@ def _write_requests(path: Path, settings: Settings, stores: dict[str, list[str]]
 
 
 def _selection(dice: random.Random, stores: list[str]) -> str:
-    """What one user looks at all the time: mostly what the page shows by itself."""
+    """Return one user's query string: mostly the page's default."""
     if dice.random() >= _OWN_DATES:
         return ""
     days = dice.choice(_PERIODS)

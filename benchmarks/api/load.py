@@ -1,4 +1,4 @@
-"""Put a crowd of connections on the API with wrk, and watch what that costs whom."""
+"""Load the API with wrk, and record what each program, server and connection pool uses meanwhile."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _PROGRAMS = ("dashboard", "redis", "pgbouncer_dashboard", "postgres_primary", "p
 
 @dataclass
 class Load:
-    """What wrk counted, and what was watched meanwhile.
+    """One round: wrk's counts, and what was observed meanwhile.
 
     Attributes:
         wrk_figures: wrk's own figures: `p95_us`, `requests`, each kind of error, and so on.
@@ -46,7 +46,7 @@ class Load:
 
     @property
     def errors(self) -> int:
-        """Answers that were none, of any kind."""
+        """Return the number of failed requests, of any kind."""
         return (
             sum(count for name, count in self.wrk_figures.items() if name.endswith("_errors"))
             + self.wrk_figures["timeouts"]
@@ -71,7 +71,7 @@ class Load:
         return max(1.0, sum(self.lookups[name] for name in _OUTCOMES))
 
     def ms(self, name: str) -> float:
-        """One of wrk's latencies, such as `p95`."""
+        """Return one of wrk's latencies, such as `p95`, in milliseconds."""
         return self.wrk_figures[f"{name}_us"] / 1000
 
 
@@ -148,7 +148,7 @@ class _Watch:
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    """Of a process and its children, those that have ended too."""
+    """Return the CPU seconds of a process and its children, ended ones included."""
     times = process.cpu_times()
     total = times.user + times.system + times.children_user + times.children_system
     for child in process.children(recursive=True):

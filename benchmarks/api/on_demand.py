@@ -1,4 +1,4 @@
-"""The page's dashboard computed on demand from the sales tables, as a team would have it before this project came.
+"""Statements that compute the dashboard on demand from the sales tables, as a team would without this project.
 
 A statement for each part of the page, over the application's own tables and indexes, for one tenant. Business dates are local to
 the store, and returns count on the day that they happened, as on the page; so both give the same figures, which is checked.

@@ -1,4 +1,4 @@
-"""A thousand users: what they see, what that costs, and what changes while a backfill runs."""
+"""Measure latency and cost of a thousand users, alone and beside a backfill."""
 
 import itertools
 import os
@@ -60,7 +60,7 @@ def _measured(stack: StackFixture, *, seconds: float, think_ms: int) -> Load:
 
 
 def _memory_mib(stack: StackFixture) -> float:
-    """Of the parent and its workers; what they share is counted once."""
+    """Return the memory of the parent and its workers; shared pages count once."""
     parent = stack.process("dashboard")
     workers = parent.children(recursive=True)
     if not workers:
@@ -79,7 +79,7 @@ def live_sales(stack: StackFixture) -> Iterator[None]:
 
 @contextmanager
 def backfills(stack: StackFixture) -> Iterator[None]:
-    """All of history queued again, and again when that is done: the refreshes apply it in batches, beside the live sales."""
+    """Queue all of history repeatedly, so that refreshes apply it in batches beside the live sales."""
     before = _value(stack, _QUEUED)
 
     def backfill(is_over: threading.Event) -> None:
@@ -191,7 +191,7 @@ def _report_backfill(report: Report, name: str, alone: list[Load], beside: list[
 
 
 def _shares(loads: list[Load]) -> str:
-    """Who used how much of the cores."""
+    """Return the cores that each program used, as text."""
     names = sorted({name for load in loads for name in load.cpu}, key=lambda name: -median(_cpu(loads, name)))
     return "cores: " + ", ".join(f"{name} {median(_cpu(loads, name)):.2f}" for name in names)
 

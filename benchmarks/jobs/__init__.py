@@ -1,1 +1,1 @@
-"""What background jobs are held to: quick submits, one job for many triggers, a status that is neither late, wrong nor stuck."""
+"""Measure background jobs: submits, coalescing, streams, real runs: `make bench-jobs`."""

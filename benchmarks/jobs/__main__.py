@@ -1,4 +1,4 @@
-"""`python -m benchmarks.jobs`: every figure of the background jobs, as a table and as JSON."""
+"""`python -m benchmarks.jobs`: measure background jobs."""
 
 import argparse
 import sys

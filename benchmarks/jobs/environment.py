@@ -1,4 +1,4 @@
-"""What is measured on: the local stack, and API processes beside its own whose limits let a benchmark through."""
+"""Start the local stack, and API processes beside its own whose limits let a benchmark through."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class Api:
 
 @contextlib.contextmanager
 def stack() -> Iterator[Settings]:
-    """The whole local stack in a directory of its own."""
+    """Start the whole local stack in a directory of its own."""
     scratch = Path(tempfile.mkdtemp(prefix="salespulse-bench-"))
     scratch.chmod(0o755)
     directory = scratch / "stack"

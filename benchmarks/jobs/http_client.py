@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: a client library takes longer than the server that is measured."""
+"""A minimal HTTP/1.1 client: a library takes longer than the server that is measured."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ class Answer:
 
 
 class Connection:
-    """One connection that is kept."""
+    """A connection that stays open."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self._reader, self._writer, self._host = reader, writer, host

@@ -1,4 +1,4 @@
-"""Real Dagster runs on the local stack: how soon a client sees what Dagster noted, and whether every job ends well.
+"""Measure real Dagster runs on the local stack: the delay until a client sees an event, and whether every job succeeds.
 
 Times are the clock's of this one machine: Dagster's event carries when it was noted, the client notes when it read the change
 from its stream.
@@ -67,7 +67,7 @@ def measure_soak(report: Report, api: Api, *, jobs: int, within_s: float) -> Non
 
 
 def measure_burst(report: Report, api: Api, home: Path) -> None:
-    """A hundred runs that Dagster notes as ended in the same moment; their events are Dagster's own, their work is none."""
+    """Measure a hundred runs that end at the same moment, with events of Dagster's own and no work."""
     tenants = [f"tenant-{uuid.uuid4().hex[:8]}" for _ in range(_TENANTS)]
     os.environ.update(
         dagster_environment(home=home, storage_url=api.settings.url("dagster_url"), redis_url=api.redis_url)
@@ -184,7 +184,7 @@ async def _following(api: Api, tenants: Sequence[str]) -> AsyncIterator[Seen]:
 def _lags(
     api: Api, seen: Seen, jobs_of_runs: dict[str, str], states: Sequence[JobState] = tuple(_EVENTS)
 ) -> list[float]:
-    """From each of Dagster's events to the client that followed, in ms."""
+    """Return the delay from each of Dagster's events to the following client, in ms."""
     lags: list[float] = []
     with psycopg.connect(api.settings.url("dagster_url"), prepare_threshold=None) as storage:
         rows = storage.execute(

@@ -1,4 +1,4 @@
-"""Many clients that each follow a job: every event, in order, soon."""
+"""Measure streams of many clients that each follow a job: completeness, order and delay of their events."""
 
 import asyncio
 import multiprocessing

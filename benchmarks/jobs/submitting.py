@@ -1,4 +1,4 @@
-"""Submitting over HTTP: how long it takes, and how many jobs come of many requests."""
+"""Measure submits over HTTP: their latency, and how many jobs result from racing requests."""
 
 import asyncio
 import random
@@ -67,7 +67,7 @@ def measure_triggers(report: Report, api: Api) -> None:
 
 
 async def _submit(api: Api, *, seconds: float, every_s: float) -> list[float]:
-    """Each client's times, in ms."""
+    """Return each submit's time, in ms."""
     ends_at = time.perf_counter() + seconds
     durations_ms: list[float] = []
 

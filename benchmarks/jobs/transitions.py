@@ -1,4 +1,4 @@
-"""Random operations by many writers on shared jobs: whatever they do, each job's history is a legal one."""
+"""Run random operations of many writers on shared jobs, and check that each job's history is legal."""
 
 import itertools
 import multiprocessing
@@ -55,7 +55,7 @@ def _store(port: int) -> JobStore:
 
 
 def _write(port: int, share: int, number: int) -> list[str]:
-    """One writer: operations on a few jobs that all know, until it has seen its share of changes; gives the jobs it made."""
+    """Run one writer's random operations on shared jobs until its share of changes is reached; return the ids it submitted."""
     chance = random.Random(number)
     store = _store(port)
     job_ids: list[str] = []

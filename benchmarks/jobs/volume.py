@@ -1,4 +1,4 @@
-"""Many small jobs through the store and the dispatcher, with an in-process fake of Dagster's launcher."""
+"""Measure many small jobs through store and dispatcher, with an in-process fake of Dagster's launcher."""
 
 import statistics
 import threading
@@ -37,7 +37,7 @@ class FakeDagsterClient:
         self._threads.submit(self._run, tags[JOB_ID], int(tags[JOB_ATTEMPT]))
 
     def request_cancel(self, run_id: str) -> None:
-        """Called for a run that had ended before the dispatcher recorded it as dispatched."""
+        """Ignore the request: it is about a run that ended before the dispatcher recorded it."""
 
     def close(self) -> None:
         self._threads.shutdown()

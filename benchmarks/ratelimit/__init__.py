@@ -1,1 +1,1 @@
-"""Benchmarks of the rate limiter: beside a bare script call and beside other libraries, on one Redis."""
+"""Compare the rate limiter with a bare script call and with other libraries, on one Redis."""

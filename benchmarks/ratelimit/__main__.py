@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ratelimit`: every figure of the rate limiter, as a table and as JSON."""
+"""`python -m benchmarks.ratelimit`: measure the rate limiter."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""The middleware in process, 50 requests at a time: beside one awaited EVALSHA per request, slowapi and fastapi-limiter."""
+"""Measure the middleware, 50 requests at a time, beside one EVALSHA per request, slowapi and fastapi-limiter."""
 
 import asyncio
 from collections.abc import Callable

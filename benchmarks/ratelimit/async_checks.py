@@ -1,4 +1,4 @@
-"""The async limiter under 50 tasks, beside one awaited EVALSHA per check and beside the peers' async limiters."""
+"""Measure the async limiter under 50 tasks, beside one EVALSHA per check and the peers' async limiters."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What a team would write without a library: a GCRA script for one limit, called by EVALSHA. The floor of the ratios."""
+"""The floor of the ratios: a GCRA script for one limit, called by EVALSHA, as a team would write without a library."""
 
 import redis
 import redis.asyncio

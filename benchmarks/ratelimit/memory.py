@@ -1,4 +1,4 @@
-"""Bytes of Redis memory per key: a million keys, each made by a check of the limiter's own."""
+"""Measure Redis memory per key over a million keys, each written by a check."""
 
 import asyncio
 import ipaddress

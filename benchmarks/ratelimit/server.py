@@ -1,4 +1,4 @@
-"""A redis-server of the benchmark's own on a free port, without persistence unless it is asked for."""
+"""Start a redis-server for a benchmark on a free port, without persistence by default."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""The sync limiter: one check, three limits, batches, denials, leases, an open circuit."""
+"""Measure the sync limiter: one check, three limits, batches, denials, leases, an open circuit."""
 
 import itertools
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What a refresh costs, beside the naive ways: `make bench-refresh`."""
+"""Compare the refresh with materialized views: `make bench-refresh`."""

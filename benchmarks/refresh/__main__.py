@@ -1,4 +1,4 @@
-"""`python -m benchmarks.refresh`: every figure of the refresh, as a table and as JSON."""
+"""`python -m benchmarks.refresh`: measure the refresh."""
 
 import argparse
 import itertools

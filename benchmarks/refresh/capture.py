@@ -1,4 +1,4 @@
-"""What change capture costs the application: the same writes with and without the triggers, interleaved."""
+"""Measure what change capture costs the application: writes with and without triggers, interleaved."""
 
 import re
 import statistics

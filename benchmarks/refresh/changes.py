@@ -1,4 +1,4 @@
-"""Scattered changes, as users make them: edits, voids, deletes and late sales, each in a transaction of its own."""
+"""Make scattered changes as users do: edits, voids, deletes and late sales, each in its own transaction."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A refresh in a process of its own, which says afterwards how much memory that took at most.
+"""Refresh in a process of its own, and print its peak memory as JSON.
 
 Reads `{"replica": url, "warehouse": url, "batch_documents": n}` from standard input.
 """

@@ -1,4 +1,4 @@
-"""Synthetic sales of a wanted size in a database, and the first refresh over them, which is the backfill."""
+"""Generate synthetic sales of a given size, and run the first refresh over them, which is the backfill."""
 
 import time
 from dataclasses import dataclass, field

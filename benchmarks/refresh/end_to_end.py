@@ -1,4 +1,4 @@
-"""From a sale's commit on the primary to the dashboard's own reading of it on the replica, through all of Dagster.
+"""Measure the time from a sale's commit on the primary until a dashboard reads it on the replica, Dagster included.
 
 Twenty sales a second are written by the clock, whatever becomes of them. A reader asks a rollup on the replica, as the dashboard's
 role, how many sales it counts: since a refresh applies all that its snapshot shows, the n-th sale is visible when the count

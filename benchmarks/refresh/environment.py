@@ -1,4 +1,4 @@
-"""A primary and its standby with durable settings, and databases on them with application, capture and warehouse."""
+"""Start a durable primary and standby, with databases that have application, capture and warehouse."""
 
 import secrets
 import shutil

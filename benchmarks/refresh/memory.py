@@ -1,4 +1,4 @@
-"""The memory of a refresh's process, and the pace of the real sales' backfill."""
+"""Measure the memory of a refresh's process, and the rate of the real sales' backfill."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The naive ways, over the application's own tables: a materialized view of product and day, refreshed whole."""
+"""The naive ways: a materialized view of product and day over the application's tables, refreshed as a whole."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Refreshes of scattered changes, beside the naive ways, in the same run."""
+"""Measure refreshes of scattered changes, and the naive ways in the same run."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Figures about one moment: a crowded bucket, an idle look, a verification, the backfill's pace."""
+"""Measure a crowded bucket, an idle poll, verification and the backfill's rate."""
 
 import time
 from datetime import timedelta

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report as reporting
 from benchmarks.report import Figure, Report, format_document
 from benchmarks.table import PAGE, render_page
 
@@ -46,3 +47,18 @@ def test_a_report_becomes_a_table(tmp_path: Path) -> None:
         "| kept | 0.8499 of 1 |  | ≥ 0.850 | **no** |",
     ]
     assert render_page(text, tmp_path) == text
+
+
+def test_a_report_is_published_when_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "OUT", tmp_path / "out")
+    monkeypatch.setattr(reporting, "PUBLISHED", tmp_path / "docs")
+    report = Report("jobs", settings={"quick": True})
+    report.add(Figure("time", 2.0, "ms", bound=1.0))
+    assert not report.finish()
+    assert not (tmp_path / "docs").exists()
+    report.finish(is_published=True)
+    document = json.loads((tmp_path / "docs" / "jobs.json").read_text(encoding="utf-8"))
+    assert document == json.loads((tmp_path / "out" / "jobs.json").read_text(encoding="utf-8"))
+    assert document["settings"] == {"quick": True}
+    assert [figure["name"] for figure in document["figures"]] == ["time"]
+    assert not {"host", "hostname", "path"} & set(document["machine"])
