@@ -85,7 +85,9 @@ def measure_volume(report: Report, port: int, *, jobs: int) -> None:
     report.add(
         Figure("failed of many small jobs, launcher faked", states[JobState.FAILED], "jobs", bound=0, note=note),
         Figure("stuck of many small jobs, launcher faked", stuck, "jobs", bound=0),
-        Figure("runs begun twice, launcher faked", sum(count > 1 for count in dagster.starts.values()), "runs", bound=0),
+        Figure(
+            "runs begun twice, launcher faked", sum(count > 1 for count in dagster.starts.values()), "runs", bound=0
+        ),
         Figure("small jobs, launcher faked", jobs / seconds, "1/s"),
         Figure("submission to end, p50, launcher faked", statistics.median(waits), "ms"),
     )
