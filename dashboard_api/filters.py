@@ -8,7 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dashboard_api.errors import InvalidParameterError
-from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE
+from dashboard_api.period import DAYS_MAX
+from dbsql import FIRST_DATE, LAST_DATE
 
 STORES_MAX = 50
 # No control characters: PostgreSQL's text type rejects NUL, and no id has the others.

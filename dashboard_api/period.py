@@ -6,9 +6,6 @@ from typing import Any
 
 DAYS_MAX = 1_100
 DEFAULT_DAYS = 30
-# The dates of a period are within these: Python's and PostgreSQL's calendars agree there, with room on both sides.
-FIRST_DATE = date(1900, 1, 1)
-LAST_DATE = date(2199, 12, 31)
 # Reading a month costs as much as some of its days: it pays off where at most a quarter of its days must be subtracted again.
 _DAYS_PER_SUBTRACTED_DAY = 3
 
@@ -52,7 +49,7 @@ class Period:
         pieces = [
             (piece, is_current)
             for period, is_current in ((self, True), (self.previous, False))
-            for piece in split(period, newest)
+            for piece in split_period(period, newest)
         ]
         parameters: dict[str, list[Any]] = {}
         for name, is_months in (("day", False), ("month", True)):
@@ -78,7 +75,7 @@ class Piece:
     sign: int = 1
 
 
-def split(period: Period, newest: date | None) -> list[Piece]:
+def split_period(period: Period, newest: date | None) -> list[Piece]:
     """Split a period into months and days.
 
     Of a month that lies in it almost entirely, the few other days are subtracted from the month. Days without figures yet need not be:

@@ -10,13 +10,13 @@ Quantity = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="An exac
 Ratio = Annotated[str, Field(pattern=r"^-?\d+\.\d+$", description="A ratio: 0.0421 is 4.21 %.")]
 
 
-class Document(BaseModel):
+class ResponseModel(BaseModel):
     """The base of all schemas: no other fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class PeriodModel(Document):
+class PeriodModel(ResponseModel):
     """Business dates, both inclusive."""
 
     from_: date = Field(alias="from", examples=["2011-11-01"])
@@ -24,7 +24,7 @@ class PeriodModel(Document):
     days: int = Field(examples=[30])
 
 
-class ReportDocument(Document):
+class ReportDocument(ResponseModel):
     """The members of every report: freshness and periods."""
 
     as_of: datetime = Field(description="Every sale up to this moment is in the figures.")
@@ -36,7 +36,7 @@ class ReportDocument(Document):
     previous_period: PeriodModel
 
 
-class Sums(Document):
+class Sums(ResponseModel):
     """Sums of one period or day."""
 
     sale_count: int
@@ -62,7 +62,7 @@ class Totals(Sums):
     repeat_customers: int = Field(description="Those with at least two.")
 
 
-class Changes(Document):
+class Changes(ResponseModel):
     """Relative change from the previous period: 0.25 is a quarter more; null from zero."""
 
     sale_count: Ratio | None
@@ -97,7 +97,7 @@ class SalesSummary(TotalsDocument):
     days: list[Day]
 
 
-class Point(Document):
+class Point(ResponseModel):
     """One point of a trend; `start` is a date, or a local date and hour."""
 
     start: str = Field(examples=["2011-11-01"])
@@ -119,7 +119,7 @@ class Trend(ReportDocument):
     points: list[Point]
 
 
-class PageInfo(Document):
+class PageInfo(ResponseModel):
     """This page's position in the list."""
 
     limit: int
@@ -128,7 +128,7 @@ class PageInfo(Document):
     next_offset: int | None = Field(description="The next page's offset; null on the last page.")
 
 
-class Product(Document):
+class Product(ResponseModel):
     """One product; every field of the catalogue is null for lines without a product."""
 
     product_id: str | None
@@ -153,7 +153,7 @@ class TopProducts(ReportDocument):
     products: list[Product]
 
 
-class Customer(Document):
+class Customer(ResponseModel):
     """One named customer."""
 
     customer_id: str | None
@@ -173,7 +173,7 @@ class TopCustomers(ReportDocument):
     customers: list[Customer]
 
 
-class Store(Document):
+class Store(ResponseModel):
     """One store."""
 
     store_id: str
@@ -196,7 +196,7 @@ class Stores(ReportDocument):
     stores: list[Store]
 
 
-class ProductGroup(Document):
+class ProductGroup(ResponseModel):
     """One product group; null for products without one."""
 
     product_group_id: str | None
@@ -215,7 +215,7 @@ class ProductGroups(ReportDocument):
     product_groups: list[ProductGroup]
 
 
-class Payment(Document):
+class Payment(ResponseModel):
     """One payment method; received is paid less refunded."""
 
     payment_method: str
@@ -233,7 +233,7 @@ class Payments(ReportDocument):
     payments: list[Payment]
 
 
-class Cell(Document):
+class Cell(ResponseModel):
     """One hour of one weekday, local to each store."""
 
     weekday: int = Field(ge=1, le=7, description="1 is Monday.")
@@ -249,7 +249,7 @@ class Heatmap(ReportDocument):
     cells: list[Cell]
 
 
-class StoreName(Document):
+class StoreName(ResponseModel):
     """One store, for a selection list."""
 
     store_id: str
@@ -273,7 +273,7 @@ class Overview(TotalsDocument):
     stores: list[Store] = Field(description="The first 100 by net.")
 
 
-class Me(Document):
+class Me(ResponseModel):
     """The credential's claims."""
 
     subject: str
@@ -283,7 +283,7 @@ class Me(Document):
     expires_at: datetime
 
 
-class FieldProblem(Document):
+class FieldProblem(ResponseModel):
     """What is wrong with one parameter."""
 
     field: str

@@ -52,7 +52,7 @@ class Read(Generic[ConnectionT]):
 
 
 @dataclass(frozen=True)
-class Scope:
+class ReadScope:
     """The limits of a read's transaction, and what is sent along.
 
     Attributes:
@@ -66,7 +66,7 @@ class Scope:
     statements: Sequence[Statement] = ()
 
 
-def opening_script(scope: Scope, *, wants_position: bool, has_heartbeat: bool) -> list[Statement]:
+def opening_script(scope: ReadScope, *, wants_position: bool, has_heartbeat: bool) -> list[Statement]:
     """Return the statements that open a read's transaction, and the scope's own with the end of it."""
     name = "dbconnect.enter_read" if has_heartbeat else "dbconnect.enter_read_without_heartbeat"
     parameters = {

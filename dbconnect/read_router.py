@@ -18,7 +18,7 @@ import psycopg
 from dbconnect.async_pool import AsyncServerPool
 from dbconnect.errors import NoFreshServerError, UnavailableError
 from dbconnect.failures import is_retryable
-from dbconnect.read import COMMIT, Read, Scope, Statement, opening_script, parse_opening
+from dbconnect.read import COMMIT, Read, ReadScope, Statement, opening_script, parse_opening
 from dbconnect.read_plan import Answer, ChosenServer, Pause, ReadRequest, TryServer, plan_read
 from dbconnect.router_base import FIRST_POLLS_S, RouterBase
 from dbconnect.routes import AsyncConnection, Row, Server
@@ -165,7 +165,7 @@ class ReadRouter(RouterBase[AsyncServerPool]):
                 return open_read.rows
         raise AssertionError("the second try returns or raises")
 
-    async def _choose(self, request: ReadRequest, scope: Scope) -> tuple[_OpenRead, ChosenServer]:
+    async def _choose(self, request: ReadRequest, scope: ReadScope) -> tuple[_OpenRead, ChosenServer]:
         plan = plan_read(self.guard, self.budget, request, self._clock)
         open_read: _OpenRead | None = None
         answer: Answer = None
@@ -192,7 +192,7 @@ class ReadRouter(RouterBase[AsyncServerPool]):
             self._count(None)
             raise
 
-    async def _try(self, step: TryServer, scope: Scope) -> tuple[ReadProbe | Exception, _OpenRead | None]:
+    async def _try(self, step: TryServer, scope: ReadScope) -> tuple[ReadProbe | Exception, _OpenRead | None]:
         pool = self._pools[step.server.name]
         for is_last in (False, True):
             try:
@@ -218,7 +218,7 @@ class ReadRouter(RouterBase[AsyncServerPool]):
                 return probe, _OpenRead(pool, connection, rows)
         raise AssertionError("the second try returns")
 
-    async def _begin(self, connection: AsyncConnection, step: TryServer, scope: Scope) -> tuple[ReadProbe, Rows]:
+    async def _begin(self, connection: AsyncConnection, step: TryServer, scope: ReadScope) -> tuple[ReadProbe, Rows]:
         has_heartbeat = self.guard.has_heartbeat(step.server)
         script = opening_script(scope, wants_position=step.wants_position, has_heartbeat=has_heartbeat)
         cursor = psycopg.AsyncClientCursor(connection)

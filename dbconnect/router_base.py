@@ -15,7 +15,7 @@ from dbconnect.errors import SettingsError, UnavailableError
 from dbconnect.health_monitor import HealthMonitor
 from dbconnect.pgbouncer_probe import probe_prepared_statements
 from dbconnect.pool_options import PoolLimits, PoolState
-from dbconnect.read import Scope, Statement
+from dbconnect.read import ReadScope, Statement
 from dbconnect.read_plan import ChosenServer, ReadRequest
 from dbconnect.replica_guard import GuardLimits, ReplicaGuard
 from dbconnect.routes import PRIMARY, Server, dashboard_primary, dashboard_replicas
@@ -179,8 +179,8 @@ class RouterBase(Generic[PoolT]):
             self.guard.states(now), pools, self.budget.level(now), dict(self._preparing), dict(self._reads)
         )
 
-    def _scope(self, tenant_key: int | None, statements: Sequence[Statement] = ()) -> Scope:
-        return Scope(self._settings.dashboard_statement_timeout_seconds, tenant_key, statements)
+    def _scope(self, tenant_key: int | None, statements: Sequence[Statement] = ()) -> ReadScope:
+        return ReadScope(self._settings.dashboard_statement_timeout_seconds, tenant_key, statements)
 
     def _count(self, server: ChosenServer | None) -> None:
         if server is None:

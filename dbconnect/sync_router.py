@@ -9,7 +9,7 @@ import psycopg
 
 from dbconnect.errors import NoFreshServerError, UnavailableError
 from dbconnect.failures import is_retryable
-from dbconnect.read import COMMIT, Read, Scope, opening_script, parse_opening
+from dbconnect.read import COMMIT, Read, ReadScope, opening_script, parse_opening
 from dbconnect.read_plan import Answer, ChosenServer, Pause, ReadRequest, TryServer, plan_read
 from dbconnect.router_base import FIRST_POLLS_S, RouterBase
 from dbconnect.routes import Connection, Row, Server
@@ -98,7 +98,7 @@ class SyncReadRouter(RouterBase[SyncServerPool]):
         finally:
             open_read.release()
 
-    def _choose(self, request: ReadRequest, scope: Scope) -> tuple[_OpenRead, ChosenServer]:
+    def _choose(self, request: ReadRequest, scope: ReadScope) -> tuple[_OpenRead, ChosenServer]:
         plan = plan_read(self.guard, self.budget, request, self._clock)
         open_read: _OpenRead | None = None
         answer: Answer = None
@@ -125,7 +125,7 @@ class SyncReadRouter(RouterBase[SyncServerPool]):
             self._count(None)
             raise
 
-    def _try(self, step: TryServer, scope: Scope) -> tuple[ReadProbe | Exception, _OpenRead | None]:
+    def _try(self, step: TryServer, scope: ReadScope) -> tuple[ReadProbe | Exception, _OpenRead | None]:
         pool = self._pools[step.server.name]
         for is_last in (False, True):
             try:
@@ -150,7 +150,7 @@ class SyncReadRouter(RouterBase[SyncServerPool]):
                 return (probe, _OpenRead(pool, connection, rows))
         raise AssertionError("the second try returns")
 
-    def _begin(self, connection: Connection, step: TryServer, scope: Scope) -> tuple[ReadProbe, Rows]:
+    def _begin(self, connection: Connection, step: TryServer, scope: ReadScope) -> tuple[ReadProbe, Rows]:
         has_heartbeat = self.guard.has_heartbeat(step.server)
         script = opening_script(scope, wants_position=step.wants_position, has_heartbeat=has_heartbeat)
         cursor = psycopg.ClientCursor(connection)

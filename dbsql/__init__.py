@@ -6,6 +6,12 @@
 strings (identifiers go through `psycopg.sql`).
 """
 
+from datetime import date
+
 from dbsql.loader import SqlFileError, load_statements, query, sql_root
 
-__all__ = ["SqlFileError", "load_statements", "query", "sql_root"]
+# The business dates that facts may have (`resolve_documents` in queries/apply.sql); Python's and PostgreSQL's calendars agree there.
+FIRST_DATE = date(1900, 1, 1)
+LAST_DATE = date(2199, 12, 31)
+
+__all__ = ["FIRST_DATE", "LAST_DATE", "SqlFileError", "load_statements", "query", "sql_root"]

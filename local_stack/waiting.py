@@ -26,10 +26,10 @@ def wait_until(
     Raises:
         StackError: the time is up.
     """
-    reached = None
+    last_progress = None
     deadline = time.monotonic() + timeout_s
     while not condition():
-        if progress is not None and reached != (reached := progress()):
+        if progress is not None and last_progress != (last_progress := progress()):
             deadline = time.monotonic() + timeout_s
         if time.monotonic() >= deadline:
             raise StackError(f"timed out after {timeout_s:g} s waiting for {what if isinstance(what, str) else what()}")

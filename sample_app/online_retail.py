@@ -18,7 +18,7 @@ from psycopg.errors import InsufficientPrivilege, UniqueViolation
 from dbsql import query
 from sample_app.errors import LoadError
 from sample_app.invoice_file import Invoice, InvoiceFile, Lines, Summary
-from sample_app.product_groups import GROUPS, product_group
+from sample_app.product_groups import GROUP_NAMES, product_group
 
 # The data set's DOI stands for "made from this data set".
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://doi.org/10.24432/C5BW33")
@@ -126,7 +126,7 @@ class _Load:
         """Yield the name of the COPY statement and its rows, in the order that the foreign keys require."""
         uuid, prefix, tenant, summary = self.uuid, self.prefix, self.tenant_id, self.summary
         stores = {country: uuid(f"{prefix}/store/{country}") for country in summary.countries}
-        groups = {group: uuid(f"{prefix}/group/{group}") for group in GROUPS}
+        groups = {group: uuid(f"{prefix}/group/{group}") for group in GROUP_NAMES}
         customers: dict[int | None, str | None] = {
             number: uuid(f"{prefix}/customer/{number}") for number in sorted(summary.customers)
         }

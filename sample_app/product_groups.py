@@ -77,11 +77,11 @@ _GROUP_OF_WORD = {
     word: (rank, group) for rank, (group, words) in reversed(list(enumerate(_WORDS.items()))) for word in words.split()
 }
 
-GROUPS = (CHARGES, *_WORDS, OTHER)
+GROUP_NAMES = (CHARGES, *_WORDS, OTHER)
 
 
 def product_group(stock_code: str, description: str) -> str:
-    """Name the group of a product: always one of `GROUPS`."""
+    """Name the group of a product: always one of `GROUP_NAMES`."""
     code = stock_code.strip().upper()
     if code in _CHARGE_CODES or _VOUCHER_CODE.fullmatch(code):
         return CHARGES

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from background_jobs.kinds import OPERATOR, DateRange, job_kind
+from background_jobs.kinds import OPERATOR, DateRangeParameters, job_kind
 from background_jobs.store import Deadlines
 
 ExportReport = Literal["stores", "hours", "products", "customers", "payments"]
@@ -20,7 +20,7 @@ ExportFormat = Literal["csv", "xlsx", "parquet"]
     max_in_flight=2,
     deadlines=Deadlines(run_s=1800),
 )
-class ExportSalesReport(DateRange):
+class ExportSalesReport(DateRangeParameters):
     """Writes a tenant's figures of a range as CSV, XLSX or Parquet."""
 
     report: ExportReport = Field("stores", description="which figures: one row per business date and …")

@@ -14,14 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from background_jobs.errors import JobParameterError, KindDefinitionError, ParameterProblem, UnknownKindError
 from background_jobs.store import Deadlines, Submission
+from dbsql import FIRST_DATE, LAST_DATE
 
 # The role of whoever runs the installation, for work over all tenants: no tenant's user may have it.
 OPERATOR = "operator"
 # The tenant of jobs for all tenants, such as those that the schedule and the sensor submit.
 SYSTEM_TENANT = ""
-
-_FIRST_DATE = date(1900, 1, 1)
-_LAST_DATE = date(2199, 12, 31)
 
 
 class Parameters(BaseModel):
@@ -40,11 +38,11 @@ class Parameters(BaseModel):
         return {"params": self.model_dump(mode="json", exclude_none=True)}
 
 
-class DateRange(Parameters):
+class DateRangeParameters(Parameters):
     """Business dates, both inclusive; None leaves the range open at that end."""
 
-    from_date: date | None = Field(None, ge=_FIRST_DATE, le=_LAST_DATE, description="first business date (2026-03-01)")
-    to_date: date | None = Field(None, ge=_FIRST_DATE, le=_LAST_DATE, description="last business date, inclusive")
+    from_date: date | None = Field(None, ge=FIRST_DATE, le=LAST_DATE, description="first business date (2026-03-01)")
+    to_date: date | None = Field(None, ge=FIRST_DATE, le=LAST_DATE, description="last business date, inclusive")
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from background_jobs.kinds import OPERATOR, DateRange, job_kind
+from background_jobs.kinds import OPERATOR, DateRangeParameters, job_kind
 from background_jobs.store import Deadlines
 from dbsql import sql_root
 
@@ -21,7 +21,7 @@ ALL_ROLLUPS = "all"
     # The run may wait long in Dagster's queue for the warehouse.
     deadlines=Deadlines(start_s=3600, run_s=21_600),
 )
-class RebuildSalesSummary(DateRange):
+class RebuildSalesSummary(DateRangeParameters):
     """Reads a range of sales again and repairs differences, or rebuilds one rollup from the facts."""
 
     rollup: str | None = Field(None, description='a rollup to rebuild from the facts, or "all", instead of a range')

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from background_jobs.kinds import OPERATOR, DateRange, job_kind
+from background_jobs.kinds import OPERATOR, DateRangeParameters, job_kind
 from background_jobs.store import Deadlines
 
 
@@ -16,7 +16,7 @@ from background_jobs.store import Deadlines
     # The run may wait long in Dagster's queue for the warehouse.
     deadlines=Deadlines(start_s=3600, run_s=7000),
 )
-class VerifySalesSummary(DateRange):
+class VerifySalesSummary(DateRangeParameters):
     """Compares facts and rollups of a range with SQL over the sales; the recent 30 days unless given."""
 
     def op_config(self, tenant: str) -> dict[str, Any]:

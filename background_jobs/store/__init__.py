@@ -17,11 +17,12 @@ from background_jobs.store.options import JobStoreOptions
 from background_jobs.store.states import ENDED, LIVE, TRANSITIONS, FailureCode, JobState
 from background_jobs.store.stats import Histogram, JobCollector, JobStats, families
 from background_jobs.store.store import JobStore
-from background_jobs.store.submission import Deadlines, Submission, new_job_id, run_id_of
+from background_jobs.store.submission import PRIORITY_MAX, Deadlines, Submission, new_job_id, run_id_of
 
 __all__ = [
     "ENDED",
     "LIVE",
+    "PRIORITY_MAX",
     "TRANSITIONS",
     "AsyncJobStore",
     "Caps",

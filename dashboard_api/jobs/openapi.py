@@ -3,7 +3,8 @@
 from typing import Any
 
 from background_jobs.kinds import KINDS
-from dashboard_api.jobs.requests import DELAY_MAX_S, PRIORITY_MAX
+from background_jobs.store import PRIORITY_MAX
+from dashboard_api.jobs.requests import DELAY_MAX_S
 from dashboard_api.jobs.schemas import EXAMPLE_ID, JobModel
 from dashboard_api.routes import Responses, problem_response
 

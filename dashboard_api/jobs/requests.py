@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from background_jobs.kinds import KINDS
-from background_jobs.store import JobState
+from background_jobs.store import PRIORITY_MAX, JobState
 from dashboard_api.errors import BodyTooLargeError, InvalidParameterError, MediaTypeError
 
 DELAY_MAX_S = 30 * 86_400
-PRIORITY_MAX = 10
 BODY_MAX_BYTES = 64 * 1024
 WAIT_MAX_S = 30
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")

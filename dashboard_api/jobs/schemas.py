@@ -9,14 +9,14 @@ from pydantic import Field
 
 from background_jobs.kinds import JobKind
 from background_jobs.store import FailureCode, Job, JobState
-from dashboard_api.schemas import Document
+from dashboard_api.schemas import ResponseModel
 from dbconnect import Settings
 
 PATH = "/api/jobs"
 EXAMPLE_ID = "0193a5c0-7d4e-7a61-9c3b-5d1f6a2b8c90"
 
 
-class JobLinks(Document):
+class JobLinks(ResponseModel):
     """A job's other resources."""
 
     self: str = Field(examples=[f"{PATH}/{EXAMPLE_ID}"])
@@ -26,7 +26,7 @@ class JobLinks(Document):
     run: str | None = Field(description="The run in Dagster's UI, where there is one.")
 
 
-class DeadlinesModel(Document):
+class DeadlinesModel(ResponseModel):
     """How many seconds a job may spend in each live state."""
 
     queue_s: float
@@ -36,7 +36,7 @@ class DeadlinesModel(Document):
     cancel_s: float
 
 
-class LateOutcomeModel(Document):
+class LateOutcomeModel(ResponseModel):
     """An attempt's outcome that arrived after the job had ended, and contradicts its final state."""
 
     attempt: int
@@ -45,7 +45,7 @@ class LateOutcomeModel(Document):
     at: datetime
 
 
-class JobModel(Document):
+class JobModel(ResponseModel):
     """A job's current state. Timestamps are null until they are known."""
 
     id: str = Field(examples=[EXAMPLE_ID])
@@ -85,14 +85,14 @@ class JobModel(Document):
     links: JobLinks
 
 
-class JobPageModel(Document):
+class JobPageModel(ResponseModel):
     """Jobs, newest first."""
 
     jobs: list[JobModel]
     next: str | None = Field(description="`before` of the next page; null on the last page.")
 
 
-class KindModel(Document):
+class KindModel(ResponseModel):
     """A kind of job that the caller may submit."""
 
     kind: str = Field(examples=["refresh_sales_summary"])
@@ -102,13 +102,13 @@ class KindModel(Document):
     params_schema: dict[str, Any] = Field(description="JSON Schema of `params`.")
 
 
-class KindsModel(Document):
+class KindsModel(ResponseModel):
     """The kinds that the caller may submit."""
 
     kinds: list[KindModel]
 
 
-class FileModel(Document):
+class FileModel(ResponseModel):
     """A file that a job has written."""
 
     name: str = Field(examples=["sales-report.csv"])
@@ -119,7 +119,7 @@ class FileModel(Document):
     expires_at: datetime = Field(description="When the file is deleted.")
 
 
-class ResultModel(Document):
+class ResultModel(ResponseModel):
     """A job's result."""
 
     job_id: str
@@ -127,7 +127,7 @@ class ResultModel(Document):
     file: FileModel | None
 
 
-class HookModel(Document):
+class HookModel(ResponseModel):
     """The outcome of a delivery."""
 
     job_id: str = Field(examples=[EXAMPLE_ID])

@@ -5,7 +5,7 @@ from typing import Any
 from dashboard_api import schemas
 from dashboard_api.filters import CustomerFilter, Filter, PageFilter, ProductFilter, ProductSort
 from dashboard_api.period import Period
-from dashboard_api.reports.figures import Figures, Part, Report, Row
+from dashboard_api.reports.figures import FigureRow, Figures, Part, Report
 
 # The top products and groups that the page shows, which most other requests need as well.
 PRODUCTS = Part("products")
@@ -14,7 +14,7 @@ FIRST_STORES = Part("stores", limit=100)
 PAYMENTS_PART, CELLS_PART = Part("payments"), Part("cells")
 
 
-def _page(rows: list[Row], total: int, filters: PageFilter) -> dict[str, Any]:
+def _page(rows: list[FigureRow], total: int, filters: PageFilter) -> dict[str, Any]:
     end = filters.offset + len(rows)
     return {
         "limit": filters.limit,

@@ -13,11 +13,11 @@ import orjson
 
 from dashboard_api.errors import InvalidParameterError, NotReadyError, StoreNotFoundError
 from dashboard_api.filters import Filter
-from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, FIRST_DATE, Period
+from dashboard_api.period import DAYS_MAX, DEFAULT_DAYS, Period
 from dbconnect import Statement
-from dbsql import query
+from dbsql import FIRST_DATE, query
 
-Row = dict[str, Any]
+FigureRow = dict[str, Any]
 FilterT = TypeVar("FilterT", bound=Filter)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BASE_SIZE_BYTES = 1_000
@@ -64,9 +64,9 @@ class Figures:
     changed_at: datetime
     texts: dict[Part, str | None] = field(default_factory=dict)
 
-    def rows(self, part: Part) -> list[Row]:
+    def rows(self, part: Part) -> list[FigureRow]:
         """Return the rows of a part: strings, integers, and decimals as strings."""
-        rows: list[Row] = self._value(part) or []
+        rows: list[FigureRow] = self._value(part) or []
         return rows
 
     def members(self, part: Part) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Figures:
         """Return the statements that read parts, for `add_rows`. A statement has one page, so there may be several."""
         return [self._statement(page, members) for page, members in _by_page(parts).items()]
 
-    def add_rows(self, parts: Sequence[Part], results: Iterable[Sequence[Row]]) -> None:
+    def add_rows(self, parts: Sequence[Part], results: Iterable[Sequence[FigureRow]]) -> None:
         """Store what the statements of these parts returned."""
         for members, rows in zip(_by_page(parts).values(), results, strict=True):
             texts = {row["part"]: row["figures"] for row in rows}
@@ -144,7 +144,7 @@ class Report(Generic[FilterT]):
 
 
 # Executes statements in one transaction that sees only the tenant's rows, and returns the rows of each.
-Execute: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Sequence[Row]]]]
+Execute: TypeAlias = Callable[[Sequence[Statement]], Awaitable[Sequence[Sequence[FigureRow]]]]
 
 
 async def read_figures(
@@ -197,7 +197,7 @@ def scope_statement(tenant_key: int, filters: Filter) -> Statement:
     return Statement(query("dashboard.opening"), {"tenant_key": tenant_key, "store_ids": list(filters.store)})
 
 
-def resolve_scope(tenant_key: int, filters: Filter, rows: Sequence[Row]) -> Figures:
+def resolve_scope(tenant_key: int, filters: Filter, rows: Sequence[FigureRow]) -> Figures:
     """Resolve default dates and store ids, and return figures without parts.
 
     Args:

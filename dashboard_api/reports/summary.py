@@ -6,7 +6,7 @@ from typing import Any
 from dashboard_api.filters import Filter, Granularity
 from dashboard_api.period import Period
 from dashboard_api.reports.breakdowns import CELLS_PART, FIRST_STORES, PAYMENTS_PART, PRODUCTS
-from dashboard_api.reports.figures import SUMS, Figures, Part, Report, Row
+from dashboard_api.reports.figures import SUMS, FigureRow, Figures, Part, Report
 from dashboard_api.reports.trend import default_granularity, point_rows, points, points_part
 from dashboard_api.schemas import Changes, Sums
 from dashboard_api.serialization import ZERO, average, change, decimal_text, ratio
@@ -22,7 +22,7 @@ _NAMES = Part("names")
 _TOTALS_PARTS = (SUMS, _CUSTOMER_COUNTS)
 
 
-def _totals_members(sums: dict[str, Any], customers: list[Row]) -> dict[str, Any]:
+def _totals_members(sums: dict[str, Any], customers: list[FigureRow]) -> dict[str, Any]:
     """Return the totals of both periods and how they changed, from the parts `SUMS` and `_CUSTOMER_COUNTS`.
 
     Gross is what was charged before discounts; net is gross less discount less refunds; margin is net less cost. The average
@@ -40,7 +40,7 @@ def _totals_members(sums: dict[str, Any], customers: list[Row]) -> dict[str, Any
     return {"totals": current, "previous_totals": previous, "change": changes}
 
 
-def _totals(sums: Row | None, customers: Row | None) -> dict[str, Any]:
+def _totals(sums: FigureRow | None, customers: FigureRow | None) -> dict[str, Any]:
     totals: dict[str, Any] = _NO_SALES
     if sums is not None:
         totals = {**{name: sums[name] for name in _COUNTS}, **{name: Decimal(sums[name]) for name in _AMOUNTS}}

@@ -8,14 +8,14 @@ from typing import Any
 from dashboard_api.errors import InvalidParameterError
 from dashboard_api.filters import Granularity, TrendFilter
 from dashboard_api.period import Period
-from dashboard_api.reports.figures import SUMS, Figures, Part, Report, Row
+from dashboard_api.reports.figures import SUMS, FigureRow, Figures, Part, Report
 from dashboard_api.schemas import Point
 from dashboard_api.serialization import ZERO, decimal_text
 
 HOURLY_DAYS_MAX = 31
 _COLUMNS = tuple(Point.model_fields)
 _MEASURES = tuple(name for name in _COLUMNS if name != "start" and not name.startswith("previous_"))
-_NO_SALES: Row = {name: 0 if name.endswith("_count") else decimal_text(ZERO) for name in _MEASURES}
+_NO_SALES: FigureRow = {name: 0 if name.endswith("_count") else decimal_text(ZERO) for name in _MEASURES}
 _HOURS = Part("hours")
 _START_OF: dict[Granularity, Callable[[date], date]] = {
     Granularity.WEEK: lambda day: day - timedelta(days=day.weekday()),
@@ -36,14 +36,14 @@ def points_part(period: Period, granularity: Granularity) -> Part:
     return _HOURS
 
 
-def point_rows(figures: Figures, granularity: Granularity) -> list[Row]:
+def point_rows(figures: Figures, granularity: Granularity) -> list[FigureRow]:
     """Return the rows for `points`, of figures with `points_part`."""
     if granularity is Granularity.HOUR:
         return figures.rows(_HOURS)
     return figures.members(SUMS)["days"] or []
 
 
-def points(period: Period, granularity: Granularity, rows: list[Row]) -> list[dict[str, Any]]:
+def points(period: Period, granularity: Granularity, rows: list[FigureRow]) -> list[dict[str, Any]]:
     """Return a point for each hour, day, week or month of the period, those without sales too, from `point_rows`.
 
     A date of the previous period counts towards the date that is one period length later, so that both periods have the same points.
@@ -72,7 +72,7 @@ def _date_pairs(period: Period) -> list[tuple[str, str]]:
     return list(zip(map(str, period.dates), map(str, period.previous.dates), strict=True))
 
 
-def _point_per_row(starts: dict[str, str], rows: dict[str, Row]) -> list[dict[str, Any]]:
+def _point_per_row(starts: dict[str, str], rows: dict[str, FigureRow]) -> list[dict[str, Any]]:
     points = []
     for start, previous_start in starts.items():
         current, previous = rows.get(start, _NO_SALES), rows.get(previous_start, _NO_SALES)
@@ -83,7 +83,9 @@ def _point_per_row(starts: dict[str, str], rows: dict[str, Row]) -> list[dict[st
     return points
 
 
-def _aggregated_points(period: Period, rows: dict[str, Row], start_of: Callable[[date], date]) -> list[dict[str, Any]]:
+def _aggregated_points(
+    period: Period, rows: dict[str, FigureRow], start_of: Callable[[date], date]
+) -> list[dict[str, Any]]:
     # The first point begins with the period, even where its week or month began before.
     points: dict[date, dict[str, int | Decimal]] = {}
     for day, before in zip(period.dates, period.previous.dates, strict=True):

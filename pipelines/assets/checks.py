@@ -21,7 +21,7 @@ from pipelines.verification import VerificationReport, verify
 
 RECENT_DAYS = 30
 # Keeps an event of Dagster's log small; `salespulse verify --json` names more.
-NAME_LIMIT = 20
+NAMES_SHOWN = 20
 
 
 class VerificationRange(dg.Config):
@@ -108,8 +108,8 @@ def verification(
 
 def format_drift(report: VerificationReport) -> str:
     """List the first drifted sales, returns and rollup rows as Markdown."""
-    named = [f"- {kind} `{key}`" for kind, key in report.drifted_documents[:NAME_LIMIT]]
-    named += [f"- {row}" for row in report.drifted_rows[:NAME_LIMIT]]
+    named = [f"- {kind} `{key}`" for kind, key in report.drifted_documents[:NAMES_SHOWN]]
+    named += [f"- {row}" for row in report.drifted_rows[:NAMES_SHOWN]]
     return "\n".join(named) or "none"
 
 

@@ -20,7 +20,7 @@ from pipelines.failures import RETRIES, as_dagster_failure
 from pipelines.refresh import Connection, connect_route
 from pipelines.resources import Warehouse
 
-BATCH_ROWS = 10_000
+PRUNE_BATCH_ROWS = 10_000
 # Some 25 ms each; the rest goes an hour later.
 RUN_LIMIT = 5_000
 
@@ -121,7 +121,7 @@ def _ended_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[dg.D
 def _prune(connection: Connection, name: str, before: datetime) -> int:
     deleted = 0
     while True:
-        rows = connection.execute(query(name), {"before": before, "row_limit": BATCH_ROWS}).rowcount
+        rows = connection.execute(query(name), {"before": before, "row_limit": PRUNE_BATCH_ROWS}).rowcount
         deleted += rows
-        if rows < BATCH_ROWS:
+        if rows < PRUNE_BATCH_ROWS:
             return deleted

@@ -8,9 +8,6 @@ from pipelines.refresh.connections import Connection, Connections
 from pipelines.refresh.copy_stream import copy_across, source_query
 from pipelines.source.mapping import SourceMapping
 
-FIRST_DATE = date(1900, 1, 1)
-LAST_DATE = date(2199, 12, 31)
-
 
 def enqueue_range(
     connections: Connections,

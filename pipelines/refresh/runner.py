@@ -6,11 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dbconnect.error_mapping import mapped_errors
-from dbsql import query
+from dbsql import FIRST_DATE, LAST_DATE, query
 from pipelines.refresh.apply import apply_documents
 from pipelines.refresh.backfill_queue import (
-    FIRST_DATE,
-    LAST_DATE,
     count_pending,
     enqueue_kind,
     enqueue_range,

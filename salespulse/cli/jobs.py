@@ -21,7 +21,7 @@ _POLL_S = 0.1
 _SUBJECT = "command line"
 
 
-class JobNotFoundError(SalespulseError):
+class UnknownJobError(SalespulseError):
     """The job store does not have the job, or no longer."""
 
 
@@ -160,7 +160,7 @@ def _store() -> Iterator[JobStore]:
 def _get(store: JobStore, job_id: str) -> Job:
     job = store.get(job_id)
     if job is None:
-        raise JobNotFoundError(f"job {job_id} does not exist, or no longer; `salespulse jobs list` shows those that do")
+        raise UnknownJobError(f"job {job_id} does not exist, or no longer; `salespulse jobs list` shows those that do")
     return job
 
 

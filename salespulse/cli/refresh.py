@@ -5,6 +5,7 @@ from datetime import date, datetime
 import click
 
 from dbconnect import load_settings
+from dbsql import FIRST_DATE, LAST_DATE
 from pipelines.refresh import (
     RefreshOptions,
     RefreshResult,
@@ -15,7 +16,6 @@ from pipelines.refresh import (
     rollup_named,
 )
 from pipelines.refresh import refresh as run_refresh
-from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
 from pipelines.verification import rebuild_rollup
 from salespulse.cli.output import JSON_OPTION, Bar, print_json, progress_bar
 

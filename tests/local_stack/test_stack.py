@@ -76,12 +76,12 @@ class Stack:
         return {each.name: each.pid for each in stack_status(self.data_dir)}
 
     def processes(self) -> list[psutil.Process]:
-        found = []
+        members = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(STACK_MARK) == str(self.data_dir):
-                    found.append(process)
-        return found
+                    members.append(process)
+        return members
 
     def run_trivial(self) -> str:
         """Launch a run as a user of the UI would, and give its final status."""
@@ -247,16 +247,16 @@ def _kill_and_suspend_the_next(stack: Stack, name: str, port: int | None) -> psu
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_up_beside_a_restart_leaves_the_program_and_its_port_alone(stack: Stack, name: str, monkeypatch) -> None:
-    """`up` sees a new process that does not listen yet, and then, asking whether the port is free, that it is taken."""
+    """`up` sees a new process that does not listen yet, and then, asking whether the port is free, that it is listeners."""
     ports = recorded_ports(StackPaths(stack.data_dir).ports)
     port = ports.get(name)
     process = _kill_and_suspend_the_next(stack, name, port)
 
-    def is_free_a_moment_later(asked: int) -> bool:
-        if asked == port:
+    def is_free_a_moment_later(candidate: int) -> bool:
+        if candidate == port:
             process.resume()
-            wait_until(lambda: is_listening(process.pid, asked), timeout_s=120, what=f"{name} to listen")
-        return is_free(asked)
+            wait_until(lambda: is_listening(process.pid, candidate), timeout_s=120, what=f"{name} to listen")
+        return is_free(candidate)
 
     for module in ("ports", "stack"):
         monkeypatch.setattr(f"local_stack.{module}.is_free", is_free_a_moment_later)
@@ -288,7 +288,7 @@ def test_a_killed_supervisor_takes_its_programs_along_and_up_recovers(stack: Sta
 
 
 def test_down_and_up_from_a_messy_state(stack: Stack) -> None:
-    """A supervisor that hangs, then all that a reboot leaves: stale pid files, taken ports, drafts, a lost standby."""
+    """A supervisor that hangs, then all that a reboot leaves: stale pid files, listeners ports, drafts, a lost standby."""
     paths = StackPaths(stack.data_dir)
     before = {name: stack.settings.url(name) for name in ("redis_url", "admin_url")}
     os.kill(int(paths.supervisor_pid.read_text()), signal.SIGSTOP)
@@ -302,9 +302,9 @@ def test_down_and_up_from_a_messy_state(stack: Stack) -> None:
     paths.supervisor_socket.touch()
     (paths.servers / ".postgres_standby.abcd").mkdir()
     (paths.servers / "postgres_standby" / "standby.signal").unlink()
-    with contextlib.ExitStack() as taken:
+    with contextlib.ExitStack() as listeners:
         for url in before.values():
-            other = taken.enter_context(socket.socket())
+            other = listeners.enter_context(socket.socket())
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0])))
             other.listen()

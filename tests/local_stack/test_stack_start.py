@@ -146,9 +146,9 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
 
 def test_damaged_credentials_are_not_replaced_silently(tmp_path: Path) -> None:
     path = tmp_path / "credentials.json"
-    drawn = load_credentials(path)
-    assert load_credentials(path) == drawn
-    assert drawn.redis not in repr(drawn)
+    credentials = load_credentials(path)
+    assert load_credentials(path) == credentials
+    assert credentials.redis not in repr(credentials)
     path.write_text(path.read_text()[:100])
     with pytest.raises(StackError, match=r"credentials\.json is damaged"):
         load_credentials(path)

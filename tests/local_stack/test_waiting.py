@@ -39,8 +39,8 @@ def test_the_demo_waits_as_long_as_the_queue_moves(is_moving: bool, monkeypatch)
             is_pending=queued > 0, queued_documents=queued, pending_changes=0, horizon=1, shown_at=later
         )
 
-    monkeypatch.setattr("salespulse.demo.scene.observe_source", observe)
-    monkeypatch.setattr("salespulse.demo.scene.open_connections", lambda settings: contextlib.nullcontext())
+    monkeypatch.setattr("salespulse.demo.fixtures.observe_source", observe)
+    monkeypatch.setattr("salespulse.demo.fixtures.open_connections", lambda settings: contextlib.nullcontext())
     with contextlib.nullcontext() if is_moving else pytest.raises(UnavailableError, match="no progress for 120 s"):
         wait_until_drained(
             load_settings(), watch=lambda seen: None, clock=lambda: next(clock), wait=lambda seconds: None

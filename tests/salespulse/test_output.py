@@ -27,7 +27,7 @@ print_facts({"data as of": at, "nothing": None, "watermark": "[red]123:456:"})
 """
 
 
-def shown(arguments: list[str], *, columns: int | None, **variables: str) -> str:
+def printed_by(arguments: list[str], *, columns: int | None, **variables: str) -> str:
     """The output of a Python process, in a terminal of that width or a pipe (None)."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     if columns is None:
@@ -55,7 +55,7 @@ def shown(arguments: list[str], *, columns: int | None, **variables: str) -> str
 
 @pytest.mark.parametrize("columns", [80, 200, None])
 def test_tables_are_whole_at_every_width(columns: int | None) -> None:
-    text = shown(["-c", PRINT_TABLES], columns=columns)
+    text = printed_by(["-c", PRINT_TABLES], columns=columns)
     assert "…" not in text
     assert text.count("x") >= 120
     assert all(word in text for word in ("finished", "documents", "12 s ago", "1,234,567", "[red]123:456:"))
@@ -69,7 +69,7 @@ def test_tables_are_whole_at_every_width(columns: int | None) -> None:
 
 @pytest.mark.parametrize("columns", [80, 200, None])
 def test_settings_are_whole_and_grouped_and_masked(columns: int | None, tmp_path: Path) -> None:
-    text = shown(
+    text = printed_by(
         ["-c", "from salespulse.cli import main; main(['settings'])"],
         columns=columns,
         SALESPULSE_DATA_DIR=str(tmp_path),

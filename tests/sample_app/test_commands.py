@@ -41,10 +41,10 @@ def runner(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 def test_load_makes_the_schema_and_says_what_it_did(runner: CliRunner, some_lines: Path, database: Database) -> None:
     result = runner.invoke(load, ["retail", str(some_lines), "--json"], catch_exceptions=False)
-    found = json.loads(result.stdout)
-    assert found["lines"] == 2000
+    counts = json.loads(result.stdout)
+    assert counts["lines"] == 2000
     with psycopg.connect(database.primary_url) as connection:
-        assert connection.execute("SELECT count(*) FROM retail.sale_items").fetchone() == (found["sale_lines"],)
+        assert connection.execute("SELECT count(*) FROM retail.sale_items").fetchone() == (counts["sale_lines"],)
     again = runner.invoke(load, ["retail", str(some_lines)])
     assert isinstance(again.exception, SalespulseError)
     assert "--replace" in str(again.exception)
@@ -86,8 +86,10 @@ def test_a_signal_ends_traffic_cleanly(database: Database, number: signal.Signal
             env={"SALESPULSE_APPLICATION_URL": database.primary_url, "PATH": "", "PYTHONPATH": str(_ROOT)},
         )
         try:
-            sold = "SELECT count(*) FROM retail.sales WHERE receipt_number LIKE 'T%'"
-            wait_until(lambda: connection.execute(sold).fetchone() != (0,), timeout_s=20, what="the first sale")
+            sales_of_traffic = "SELECT count(*) FROM retail.sales WHERE receipt_number LIKE 'T%'"
+            wait_until(
+                lambda: connection.execute(sales_of_traffic).fetchone() != (0,), timeout_s=20, what="the first sale"
+            )
             process.send_signal(number)
             out, err = process.communicate(timeout=10)
         finally:

@@ -86,5 +86,5 @@ def test_columns_name_what_is_given(connection: psycopg.Connection) -> None:
 
 def test_differences_are_found_both_ways() -> None:
     expected = {("a",): (1, Decimal("2.50")), ("b",): (1,)}
-    found = {("a",): (1, Decimal("2.5")), ("c",): (2,)}
-    assert differences(expected, found) == {("b",): ((1,), None), ("c",): (None, (2,))}
+    actual = {("a",): (1, Decimal("2.5")), ("c",): (2,)}
+    assert differences(expected, actual) == {("b",): ((1,), None), ("c",): (None, (2,))}

@@ -19,7 +19,7 @@ import pytest
 from dbsql import sql_root
 from sample_app import InvoiceFileError, LoadError, install_application, load_online_retail
 from sample_app.online_retail import DATA_FILE, uuid5_maker
-from sample_app.product_groups import CHARGES, GROUPS, OTHER, product_group
+from sample_app.product_groups import CHARGES, GROUP_NAMES, OTHER, product_group
 from tests.expected_rollups import expected_rollup
 from tests.servers import Database, fresh_database
 from tests.servers.postgres import PostgresPair
@@ -135,10 +135,10 @@ def test_every_day_equals_the_file(connection: Connection) -> None:
     days: Counter[object] = Counter()
     for row in table.group_by("invoice_no").aggregate([("amount", "sum"), ("invoice_date", "min")]).to_pylist():
         days[row["invoice_date_min"].date()] += row["amount_sum"]
-    found: Counter[object] = Counter()
+    net_of_days: Counter[object] = Counter()
     for key, values in expected_rollup(connection, "daily_store_sales").items():
-        found[key[2]] += values[11]
-    assert found == days
+        net_of_days[key[2]] += values[11]
+    assert net_of_days == days
 
 
 def test_times_are_the_shop_clock_in_winter_and_summer(connection: Connection) -> None:
@@ -185,7 +185,7 @@ def test_products_stand_in_groups_that_fit(connection: Connection) -> None:
         "SELECT g.name, count(*) FROM retail.products p JOIN retail.product_groups g ON g.id = p.product_group_id GROUP BY 1"
     )
     sizes = {str(name): int(str(count)) for name, count in rows}
-    assert set(sizes) == set(GROUPS)
+    assert set(sizes) == set(GROUP_NAMES)
     assert sizes[OTHER] < 500
     assert product_group("85123A", "WHITE HANGING HEART T-LIGHT HOLDER") == "Lights & candles"
     assert product_group("20725", "LUNCH BAG RED RETROSPOT") == "Lunch bags & boxes"

@@ -76,7 +76,7 @@ def test_keys_hold_even_when_they_were_not_checked(connection: Connection) -> No
             "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", (name,)
         ).fetchone()
         assert definition is not None
-        # Adding a constraint anew checks every row.
+        # Adding a constraint again checks every row.
         connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
         connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition[0]}".encode())
     assert _count(connection, "SELECT count(DISTINCT sold_at::date) FROM retail.sales") in range(60, 63)

@@ -63,9 +63,9 @@ def test_what_is_reported_is_what_the_tables_hold(shops: psycopg.Connection, dat
     assert report.held_open > 0
     assert report.savepoints > 0
     assert report.lost_connections == 0
-    sold = sum(report.counts[kind] for kind in ("sale", "late_sale_of_yesterday", "late_sale_of_last_month"))
+    new_sales = sum(report.counts[kind] for kind in ("sale", "late_sale_of_yesterday", "late_sale_of_last_month"))
     # What was rolled back, whole or to a savepoint, has left nothing.
-    assert _one(shops, "SELECT count(*) FROM retail.sales") == 600 + sold - report.counts["delete_sale"]
+    assert _one(shops, "SELECT count(*) FROM retail.sales") == 600 + new_sales - report.counts["delete_sale"]
     late = _one(
         shops,
         "SELECT count(*) FROM retail.sales WHERE receipt_number LIKE 'T%' AND sold_at < now() - interval '20 days'",
@@ -125,7 +125,7 @@ def test_lost_connections_are_made_anew_and_said(
 def test_stop_ends_held_transactions_at_once(shops: psycopg.Connection, database: Database) -> None:
     stop = threading.Event()
     done: list[TrafficReport] = []
-    held = next(number for number in range(1000) if plan(3, number).held_s > 0)
+    number_held = next(number for number in range(1000) if plan(3, number).held_s > 0)
     thread = threading.Thread(
         target=lambda: done.append(run_traffic(database.primary_url, rate_per_s=200, seed=3, sessions=2, stop=stop))
     )
@@ -134,7 +134,7 @@ def test_stop_ends_held_transactions_at_once(shops: psycopg.Connection, database
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'salespulse traffic'"
         " AND state = 'idle in transaction' AND now() - state_change > interval '300 ms' AND datname = current_database()"
     )
-    wait_until(lambda: _one(shops, waiting) != 0, timeout_s=held / 200 + 20, what="a transaction held open")
+    wait_until(lambda: _one(shops, waiting) != 0, timeout_s=number_held / 200 + 20, what="a transaction held open")
     stop.set()
     thread.join(timeout=3)
     assert not thread.is_alive()

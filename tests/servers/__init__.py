@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """A server or stack that several tests use, started on first use, and anew after a test that failed on it.
+    """A server or stack that several tests use, started on first use, and again after a test that failed on it.
 
     When it does not start, each further test fails at once instead of waiting for it again.
     """
@@ -82,15 +82,15 @@ def fresh_database(pair: PostgresPair, *, template: str = "template1") -> str:
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Callable[[str], Path]]:
     """Makes scratch directories that the servers' account can enter (pytest's own are closed to other accounts)."""
-    made: list[Path] = []
+    directories: list[Path] = []
 
     def make(prefix: str) -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix=f"{prefix}-")))
-        made[-1].chmod(0o755)
-        return made[-1]
+        directories.append(Path(tempfile.mkdtemp(prefix=f"{prefix}-")))
+        directories[-1].chmod(0o755)
+        return directories[-1]
 
     yield make
-    for directory in made:
+    for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -174,11 +174,11 @@ class PostgresPair:
         binaries.account.chown(directory)
         if not binaries.account.can_reach(directory):
             raise StackError(f"the account {binaries.account.name} can't enter {directory}: choose another directory")
-        chosen = dict(UNSAFE_SETTINGS if settings is None else settings)
+        server_settings = dict(UNSAFE_SETTINGS if settings is None else settings)
         passwords = Passwords(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
         ports = free_ports(2)
         clusters = [
-            Cluster(binaries, directory / name, port, passwords, chosen)
+            Cluster(binaries, directory / name, port, passwords, server_settings)
             for name, port in zip(("primary", "standby"), ports, strict=True)
         ]
         clusters[0].create_primary()
