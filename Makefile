@@ -44,10 +44,11 @@ demo: $(INSTALLED) ## Start everything on the real sales; CHECK=1 verifies, prin
 	@$(BIN)/salespulse demo $(if $(CHECK),--check --json,)
 
 .PHONY: check
-check: $(INSTALLED) ## Lint, types, import contracts, SQL lint
-	@$(MAKE) --no-print-directory --jobs 2 $(OUTPUT_SYNC) check-types check-sql check-style check-imports check-generated
+check: $(INSTALLED) ## Lint, types, import contracts, SQL lint, house rules
+	@$(MAKE) --no-print-directory --jobs 2 $(OUTPUT_SYNC) check-types check-sql check-style check-imports check-generated \
+	  check-house
 
-.PHONY: check-types check-sql check-style check-imports check-generated
+.PHONY: check-types check-sql check-style check-imports check-generated check-house
 check-types:
 	$(BIN)/mypy
 check-sql:
@@ -59,18 +60,17 @@ check-imports:
 	$(BIN)/lint-imports --no-cache
 check-generated:
 	$(BIN)/python tools/async_to_sync --check
+# The rules of CONTRIBUTING.md that no linter knows.
+check-house:
+	$(BIN)/python tools/check_house.py
+	$(BIN)/python tools/check_names
 
 .PHONY: generate
 generate: $(INSTALLED) ## Write the sync versions of dbconnect's async modules
 	$(BIN)/python tools/async_to_sync
 
-.PHONY: check-house
-check-house: $(VENV)/.installed ## The rules of CONTRIBUTING.md that no linter knows
-	$(BIN)/python tools/check_house.py
-	$(BIN)/python tools/check_names
-
 .PHONY: messages
-messages: $(VENV)/.installed ## Rewrite the snapshot of all error messages, tests/snapshots/messages.txt
+messages: $(INSTALLED) ## Rewrite the snapshot of all error messages, tests/snapshots/messages.txt
 	@$(BIN)/python tools/check_house.py messages --write
 
 .PHONY: test
@@ -88,11 +88,11 @@ test-fast: $(INSTALLED) ## Import every module, and run tests of minutes
 	$(BIN)/pytest -q $(FAST_TESTS)
 
 .PHONY: test-pythons
-test-pythons: ## All tests on the newest Python of this machine, test-fast on the oldest
+test-pythons: ## test-fast on the newest Python of this machine, all tests on the oldest
 	@tools/pythons | while read -r version python; do echo "== Python $$version: $$python"; done
-	@read -r version python < <(tools/pythons | head -1); \
-	  $(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=.venv-$$version
 	@read -r version python < <(tools/pythons | tail -1); \
+	  $(MAKE) --no-print-directory test-fast PYTHON="$$python" VENV=.venv-$$version
+	@read -r version python < <(tools/pythons | head -1); \
 	  $(MAKE) --no-print-directory test PYTHON="$$python" VENV=.venv-$$version
 
 .PHONY: test-install
@@ -128,5 +128,5 @@ bench-api: $(INSTALLED) ## Measure the dashboards under a thousand users; QUICK=
 	@QUICK=$(QUICK) $(BIN)/python -m benchmarks.api
 
 .PHONY: bench-table
-bench-table: $(VENV)/.installed ## Fill the tables of docs/benchmarks.md from docs/benchmarks/*.json
+bench-table: $(INSTALLED) ## Fill the tables of docs/benchmarks.md from docs/benchmarks/*.json
 	@$(BIN)/python -m benchmarks.table

@@ -23,7 +23,7 @@ from dbconnect.errors import (
 from dbconnect.read import Read, Statement
 from dbconnect.read_router import ReadRouter
 from dbconnect.router_base import PoolShare, RouterState
-from dbconnect.settings import Settings, load_settings
+from dbconnect.settings_loader import Settings, load_settings
 from dbconnect.shared_router import read_only
 
 __all__ = [

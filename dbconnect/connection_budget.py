@@ -11,7 +11,7 @@ import psycopg
 
 from dbconnect.errors import ConnectionBudgetError, SettingsError, UnavailableError
 from dbconnect.routes import ADMIN, DASHBOARD_READ, ROUTES, connect_route
-from dbconnect.settings import Settings
+from dbconnect.settings_loader import Settings
 from dbsql import query
 
 _USABLE_SHARE = 0.8

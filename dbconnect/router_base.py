@@ -20,7 +20,7 @@ from dbconnect.read_plan import ChosenServer, ReadRequest
 from dbconnect.replica_guard import GuardLimits, ReplicaGuard
 from dbconnect.routes import PRIMARY, Server, dashboard_primary, dashboard_replicas
 from dbconnect.server_health import ServerState
-from dbconnect.settings import Settings
+from dbconnect.settings_loader import Settings
 from dbconnect.sync_pool import SyncServerPool
 from dbconnect.token_bucket import TokenBucket
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dbconnect.errors import UnavailableError
-from dbconnect.settings import Settings
+from dbconnect.settings_loader import Settings
 
 Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from dbconnect.read import Read
 from dbconnect.routes import Connection
-from dbconnect.settings import Settings, load_settings
+from dbconnect.settings_loader import Settings, load_settings
 from dbconnect.sync_router import SyncReadRouter
 
 

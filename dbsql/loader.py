@@ -33,7 +33,7 @@ def load_statements(file: str) -> dict[str, LiteralString]:
     statements: dict[str, LiteralString] = {}
     for name, text in zip(parts[::2], parts[1::2], strict=True):
         if name in statements:
-            raise SqlFileError(f"{path.name}: the name {name} stands twice")
+            raise SqlFileError(f"{path.name}: the name {name} is defined twice")
         statement = text.strip().removesuffix(";").strip()
         if not statement:
             raise SqlFileError(f"{path.name}: {name} has no statement")
@@ -43,7 +43,7 @@ def load_statements(file: str) -> dict[str, LiteralString]:
 
 
 def query(name: str) -> LiteralString:
-    """Return one statement by `file.name`, as in `query("refresh.take_lock")`.
+    """Return one statement by `file.name`, as in `query("state.take_lock")`.
 
     Raises:
         SqlFileError: there is none of that name.

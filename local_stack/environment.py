@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from dbconnect import Settings, load_settings
-from dbconnect.settings import STACK_FILE
+from dbconnect.settings_loader import STACK_FILE
 from local_stack.credentials import Credentials
 from local_stack.paths import StackPaths, write_private
 from local_stack.ports import LOOPBACK

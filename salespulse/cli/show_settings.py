@@ -1,10 +1,10 @@
-"""`salespulse settings`: show the settings in force. They are declared in `dbconnect/setting_groups.py`."""
+"""`salespulse settings`: show the settings in force. They are declared in `dbconnect/settings.py`."""
 
 import click
 
 from dbconnect import load_settings
-from dbconnect.setting_groups import GROUPS
-from dbconnect.settings import find_sources
+from dbconnect.settings import GROUPS
+from dbconnect.settings_loader import find_sources
 from salespulse.cli.output import JSON_OPTION, print_json
 
 

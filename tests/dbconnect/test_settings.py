@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from dbconnect import Settings, SettingsError, load_settings
 from dbconnect.masking import mask_url
-from dbconnect.setting_groups import GROUPS
-from dbconnect.settings import find_sources
+from dbconnect.settings import GROUPS
+from dbconnect.settings_loader import find_sources
 
 # Long enough, and of letters that no other part of a URL here has, so that a part of it can't be there by chance.
 PASSWORDS = st.text(alphabet="XYZ9#/@?:%&= '\\;,+é$", min_size=8, max_size=20).filter(
