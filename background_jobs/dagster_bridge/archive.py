@@ -99,7 +99,7 @@ def prune_archive(warehouse: Connection, *, keep_days: float, now: datetime | No
     before = (now or datetime.now(UTC)) - timedelta(days=keep_days)
     deleted = 0
     while True:
-        rows = warehouse.execute(query("job_archive.prune"), {"before": before, "most": _BATCH_ROWS}).rowcount
+        rows = warehouse.execute(query("job_archive.prune"), {"before": before, "row_limit": _BATCH_ROWS}).rowcount
         deleted += rows
         if rows < _BATCH_ROWS:
             return deleted

@@ -68,7 +68,7 @@ class DagsterEventTailer:
                 self._floor = row["event_id"] if row is not None else 0
             rows = storage.execute(
                 query("dagster_events.job_events"),
-                {"after": self._floor, "most": _BATCH_EVENTS + len(self._processed)},
+                {"after": self._floor, "row_limit": _BATCH_EVENTS + len(self._processed)},
             ).fetchall()
         new_rows = [row for row in rows if row["event_id"] not in self._processed]
         jobs = self._get_jobs(row["job_id"] for row in new_rows)

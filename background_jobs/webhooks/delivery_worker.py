@@ -105,7 +105,7 @@ def send_due(
         The number of attempts by outcome: delivered, retried later, failed for good, or gone (answered 410, which
         disables the endpoint).
     """
-    claim_options = {"lease_s": claim_ttl_s, "most_per_endpoint": endpoint_concurrency}
+    claim_options = {"lease_s": claim_ttl_s, "endpoint_limit": endpoint_concurrency}
     worker = _DeliveryWorker(connection, sender, now, retries or RetrySchedule(), claim_options)
     return asyncio.run(worker.run(concurrency, should_stop))
 
@@ -151,7 +151,7 @@ class _DeliveryWorker:
     def _claim(self, limit: int) -> list[_Delivery]:
         if limit <= 0:
             return []
-        parameters = {**self.claim_options, "now": self.now, "most": limit}
+        parameters = {**self.claim_options, "now": self.now, "row_limit": limit}
         rows = self.connection.execute(query("webhooks.claim"), parameters).fetchall()
         return [_Delivery(**row) for row in rows]
 

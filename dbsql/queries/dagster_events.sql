@@ -28,7 +28,7 @@ WHERE
         'PIPELINE_START', 'PIPELINE_SUCCESS', 'PIPELINE_FAILURE', 'PIPELINE_CANCELED', 'PIPELINE_ENQUEUED'
     )
 ORDER BY e.id
-LIMIT %(most)s;
+LIMIT %(row_limit)s;
 
 -- name: heartbeat_age
 -- Of the part of Dagster's daemon that has been silent longest.

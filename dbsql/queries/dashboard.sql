@@ -46,7 +46,7 @@ SELECT
 FROM salespulse.dashboard_opening(%(tenant_key)s, %(store_ids)s) AS o;
 
 -- name: figures
--- One row per wanted part, as JSON text: see the functions that migration 0013 makes. `store_keys` NULL: every store.
+-- One row per requested part, as JSON text: see dbsql/functions/. `store_keys` NULL: every store.
 SELECT
     f.part,
     f.figures::text AS figures
@@ -97,6 +97,6 @@ SELECT
     t.tenant_id,
     t.name
 FROM salespulse.dim_tenant AS t
-WHERE (t.tenant_id = %(wanted)s OR t.name = %(wanted)s) AND NOT t.is_deleted
+WHERE (t.tenant_id = %(id_or_name)s OR t.name = %(id_or_name)s) AND NOT t.is_deleted
 ORDER BY t.tenant_id
 LIMIT 2;

@@ -71,5 +71,5 @@ WHERE
         SELECT o.job_id
         FROM salespulse.job_archive AS o
         WHERE coalesce(o.ended_at, o.created_at) < %(before)s
-        LIMIT %(most)s
+        LIMIT %(row_limit)s
     );

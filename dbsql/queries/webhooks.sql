@@ -46,12 +46,12 @@ WITH due AS (
                 AND d.state = 'pending'
                 AND d.next_attempt_at <= coalesce(%(now)s, clock_timestamp())
             ORDER BY d.next_attempt_at
-            LIMIT greatest(0, %(most_per_endpoint)s - f.deliveries)
+            LIMIT greatest(0, %(endpoint_limit)s - f.deliveries)
             FOR UPDATE SKIP LOCKED
         ) AS w
     WHERE e.is_enabled
     ORDER BY w.next_attempt_at
-    LIMIT %(most)s
+    LIMIT %(row_limit)s
 )
 
 UPDATE salespulse.webhook_delivery AS d

@@ -56,7 +56,7 @@ def find_tenant(settings: Settings, id_or_name: str) -> tuple[str, str | None]:
         UnavailableError: the warehouse can't be reached.
     """
     with PIPELINE_WRITE.connect(settings) as connection:
-        rows = connection.execute(query("dashboard.find_tenant"), {"wanted": id_or_name}).fetchall()
+        rows = connection.execute(query("dashboard.find_tenant"), {"id_or_name": id_or_name}).fetchall()
     if not rows:
         raise TenantNotFoundError(
             f"no tenant has the id or name {id_or_name!r} in the warehouse; has a refresh run yet?"
