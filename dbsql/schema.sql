@@ -37,7 +37,7 @@ CREATE FUNCTION salespulse.current_tenant_key() RETURNS integer
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('salespulse.tenant_key'::text, true), ''::text))::integer;
 
-CREATE FUNCTION salespulse.dashboard_cells(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_cells(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -51,9 +51,9 @@ BEGIN
                 salespulse.plain(sum(d.net_amount)) AS net_amount
             FROM salespulse.hourly_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.from_date AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.from_date AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY extract(ISODOW FROM d.business_date), d.business_hour
             ORDER BY extract(ISODOW FROM d.business_date), d.business_hour
         ) AS r
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_customer_counts(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_customer_counts(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -71,7 +71,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+            FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -79,9 +79,9 @@ BEGIN
                     sum(d.sale_count) AS sale_count
                 FROM salespulse.daily_customer_sales AS d
                 WHERE
-                    d.tenant_key = asked.tenant_key
+                    d.tenant_key = question.tenant_key
                     AND d.business_date BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
                 GROUP BY d.customer_key
             ) AS f
             UNION ALL
@@ -89,7 +89,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+            FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -97,9 +97,9 @@ BEGIN
                     sum(m.sale_count) AS sale_count
                 FROM salespulse.monthly_customer_sales AS m
                 WHERE
-                    m.tenant_key = asked.tenant_key
+                    m.tenant_key = question.tenant_key
                     AND m.business_month BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
                 GROUP BY m.customer_key
             ) AS f
         ),
@@ -124,30 +124,30 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_figures(parts text[], asked salespulse.dashboard_question) RETURNS TABLE(part text, figures json)
+CREATE FUNCTION salespulse.dashboard_figures(parts text[], question salespulse.dashboard_question) RETURNS TABLE(part text, figures json)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 BEGIN
     FOREACH part IN ARRAY parts LOOP
         figures := CASE part
-            WHEN 'names' THEN salespulse.dashboard_names(asked)
-            WHEN 'sums' THEN salespulse.dashboard_sums(asked)
-            WHEN 'hours' THEN salespulse.dashboard_hours(asked)
-            WHEN 'cells' THEN salespulse.dashboard_cells(asked)
-            WHEN 'customer_counts' THEN salespulse.dashboard_customer_counts(asked)
-            WHEN 'products' THEN salespulse.dashboard_products(asked)
-            WHEN 'top_products' THEN salespulse.dashboard_top_products(asked)
-            WHEN 'top_customers' THEN salespulse.dashboard_top_customers(asked)
-            WHEN 'payments' THEN salespulse.dashboard_payments(asked)
-            WHEN 'stores' THEN salespulse.dashboard_stores(asked)
+            WHEN 'names' THEN salespulse.dashboard_names(question)
+            WHEN 'sums' THEN salespulse.dashboard_sums(question)
+            WHEN 'hours' THEN salespulse.dashboard_hours(question)
+            WHEN 'cells' THEN salespulse.dashboard_cells(question)
+            WHEN 'customer_counts' THEN salespulse.dashboard_customer_counts(question)
+            WHEN 'products' THEN salespulse.dashboard_products(question)
+            WHEN 'top_products' THEN salespulse.dashboard_top_products(question)
+            WHEN 'top_customers' THEN salespulse.dashboard_top_customers(question)
+            WHEN 'payments' THEN salespulse.dashboard_payments(question)
+            WHEN 'stores' THEN salespulse.dashboard_stores(question)
         END;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_hours(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_hours(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -165,9 +165,9 @@ BEGIN
                 salespulse.plain(sum(d.margin_amount)) AS margin_amount
             FROM salespulse.hourly_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.business_date, d.business_hour
             ORDER BY d.business_date, d.business_hour
         ) AS r
@@ -175,19 +175,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_names(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_names(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
     RETURN json_build_object(
-        'tenant', (SELECT t.name FROM salespulse.dim_tenant AS t WHERE t.tenant_key = asked.tenant_key),
+        'tenant', (SELECT t.name FROM salespulse.dim_tenant AS t WHERE t.tenant_key = question.tenant_key),
         'store_names', (
             SELECT json_agg(r) FROM (
                 SELECT
                     s.store_id,
                     s.name
                 FROM salespulse.dim_store AS s
-                WHERE s.tenant_key = asked.tenant_key AND NOT s.is_deleted
+                WHERE s.tenant_key = question.tenant_key AND NOT s.is_deleted
                 ORDER BY s.name ASC, s.store_id ASC
                 LIMIT 500
             ) AS r
@@ -196,7 +196,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_opening(wanted_tenant integer, wanted_stores text[]) RETURNS TABLE(as_of timestamp with time zone, changed_at timestamp with time zone, first_date date, last_date date, newest_date date, store_keys jsonb)
+CREATE FUNCTION salespulse.dashboard_opening(tenant integer, store_ids text[]) RETURNS TABLE(as_of timestamp with time zone, changed_at timestamp with time zone, first_date date, last_date date, newest_date date, store_keys jsonb)
     LANGUAGE plpgsql STABLE
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
@@ -205,14 +205,14 @@ BEGIN
     RETURN QUERY
     SELECT
         s.as_of,
-        (SELECT v.changed_at FROM salespulse.tenant_version AS v WHERE v.tenant_key = wanted_tenant),
+        (SELECT v.changed_at FROM salespulse.tenant_version AS v WHERE v.tenant_key = tenant),
         f.first_date,
         f.last_date,
         f.newest_date,
         (
             SELECT jsonb_object_agg(x.store_id, x.store_key)
             FROM salespulse.dim_store AS x
-            WHERE x.tenant_key = wanted_tenant AND x.store_id = any(wanted_stores)
+            WHERE x.tenant_key = tenant AND x.store_id = any(store_ids)
         )
     FROM salespulse.refresh_state AS s
     CROSS JOIN (
@@ -227,25 +227,25 @@ BEGIN
                 (
                     SELECT min(d.business_date)
                     FROM salespulse.daily_store_sales AS d
-                    WHERE d.tenant_key = wanted_tenant AND d.store_key = x.store_key
+                    WHERE d.tenant_key = tenant AND d.store_key = x.store_key
                 ) AS first_date,
                 (
                     SELECT max(d.business_date)
                     FROM salespulse.daily_store_sales AS d
-                    WHERE d.tenant_key = wanted_tenant AND d.store_key = x.store_key AND d.business_date <= current_date + 1
+                    WHERE d.tenant_key = tenant AND d.store_key = x.store_key AND d.business_date <= current_date + 1
                 ) AS last_date,
                 (
                     SELECT max(d.business_date)
                     FROM salespulse.daily_store_sales AS d
-                    WHERE d.tenant_key = wanted_tenant AND d.store_key = x.store_key
+                    WHERE d.tenant_key = tenant AND d.store_key = x.store_key
                 ) AS newest_date
         ) AS e
-        WHERE x.tenant_key = wanted_tenant
+        WHERE x.tenant_key = tenant
     ) AS f;
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_payments(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_payments(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -253,20 +253,20 @@ BEGIN
         WITH method AS (
             SELECT
                 d.payment_method,
-                sum(d.payment_count) FILTER (WHERE d.business_date >= asked.from_date) AS payment_count,
-                sum(d.refund_count) FILTER (WHERE d.business_date >= asked.from_date) AS refund_count,
-                sum(d.payment_amount) FILTER (WHERE d.business_date >= asked.from_date) AS payment_amount,
-                sum(d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date) AS refund_amount,
+                sum(d.payment_count) FILTER (WHERE d.business_date >= question.from_date) AS payment_count,
+                sum(d.refund_count) FILTER (WHERE d.business_date >= question.from_date) AS refund_count,
+                sum(d.payment_amount) FILTER (WHERE d.business_date >= question.from_date) AS payment_amount,
+                sum(d.refund_amount) FILTER (WHERE d.business_date >= question.from_date) AS refund_amount,
                 coalesce(
-                    sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date), 0
+                    sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date >= question.from_date), 0
                 ) AS received_amount,
-                sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date < asked.from_date)
+                sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date < question.from_date)
                 AS previous_received_amount
             FROM salespulse.daily_payment_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.payment_method
         )
 
@@ -286,7 +286,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_product_totals(asked salespulse.dashboard_question) RETURNS TABLE(product_key integer, line_count numeric, units numeric, returned_units numeric, gross_amount numeric, refund_amount numeric, net_amount numeric, margin_amount numeric, previous_units numeric, previous_net_amount numeric)
+CREATE FUNCTION salespulse.dashboard_product_totals(question salespulse.dashboard_question) RETURNS TABLE(product_key integer, line_count numeric, units numeric, returned_units numeric, gross_amount numeric, refund_amount numeric, net_amount numeric, margin_amount numeric, previous_units numeric, previous_net_amount numeric)
     LANGUAGE plpgsql STABLE
     AS $$
 #variable_conflict use_column
@@ -298,7 +298,7 @@ BEGIN
             p.is_current,
             p.sign,
             f.*
-        FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+        FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
         AS p (from_date, to_date, is_current, sign)
         CROSS JOIN LATERAL (
             SELECT
@@ -312,9 +312,9 @@ BEGIN
                 sum(d.cost_amount) AS cost_amount
             FROM salespulse.daily_product_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
+                d.tenant_key = question.tenant_key
                 AND d.business_date BETWEEN p.from_date AND p.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.product_key
         ) AS f
         UNION ALL
@@ -322,7 +322,7 @@ BEGIN
             p.is_current,
             p.sign,
             f.*
-        FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+        FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
         AS p (from_date, to_date, is_current, sign)
         CROSS JOIN LATERAL (
             SELECT
@@ -336,9 +336,9 @@ BEGIN
                 sum(m.cost_amount) AS cost_amount
             FROM salespulse.monthly_product_sales AS m
             WHERE
-                m.tenant_key = asked.tenant_key
+                m.tenant_key = question.tenant_key
                 AND m.business_month BETWEEN p.from_date AND p.to_date
-                AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
             GROUP BY m.product_key
         ) AS f
     ),
@@ -377,13 +377,13 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_products(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_products(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
     RETURN (
         WITH product AS MATERIALIZED (
-            SELECT t.* FROM salespulse.dashboard_product_totals(asked) AS t
+            SELECT t.* FROM salespulse.dashboard_product_totals(question) AS t
         ),
 
         best AS (
@@ -476,7 +476,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_stores(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_stores(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -484,16 +484,16 @@ BEGIN
         WITH store AS (
             SELECT
                 d.store_key,
-                sum(d.sale_count) FILTER (WHERE d.business_date >= asked.from_date) AS sale_count,
-                sum(d.return_count) FILTER (WHERE d.business_date >= asked.from_date) AS return_count,
-                sum(d.units) FILTER (WHERE d.business_date >= asked.from_date) AS units,
-                sum(d.gross_amount) FILTER (WHERE d.business_date >= asked.from_date) AS gross_amount,
-                sum(d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date) AS refund_amount,
-                sum(d.net_amount) FILTER (WHERE d.business_date >= asked.from_date) AS net_amount,
-                sum(d.margin_amount) FILTER (WHERE d.business_date >= asked.from_date) AS margin_amount,
-                sum(d.net_amount) FILTER (WHERE d.business_date < asked.from_date) AS previous_net_amount
+                sum(d.sale_count) FILTER (WHERE d.business_date >= question.from_date) AS sale_count,
+                sum(d.return_count) FILTER (WHERE d.business_date >= question.from_date) AS return_count,
+                sum(d.units) FILTER (WHERE d.business_date >= question.from_date) AS units,
+                sum(d.gross_amount) FILTER (WHERE d.business_date >= question.from_date) AS gross_amount,
+                sum(d.refund_amount) FILTER (WHERE d.business_date >= question.from_date) AS refund_amount,
+                sum(d.net_amount) FILTER (WHERE d.business_date >= question.from_date) AS net_amount,
+                sum(d.margin_amount) FILTER (WHERE d.business_date >= question.from_date) AS margin_amount,
+                sum(d.net_amount) FILTER (WHERE d.business_date < question.from_date) AS previous_net_amount
             FROM salespulse.daily_store_sales AS d
-            WHERE d.tenant_key = asked.tenant_key AND d.business_date BETWEEN asked.previous_from AND asked.to_date
+            WHERE d.tenant_key = question.tenant_key AND d.business_date BETWEEN question.previous_from AND question.to_date
             GROUP BY d.store_key
         ),
 
@@ -515,11 +515,11 @@ BEGIN
             FROM salespulse.dim_store AS s
             LEFT JOIN store AS f ON s.store_key = f.store_key
             WHERE
-                s.tenant_key = asked.tenant_key
+                s.tenant_key = question.tenant_key
                 AND (NOT s.is_deleted OR f.store_key IS NOT NULL)
-                AND (asked.store_keys IS NULL OR s.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR s.store_key = any(question.store_keys))
             ORDER BY coalesce(f.net_amount, 0) DESC, s.store_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (
@@ -545,7 +545,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_sums(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_sums(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -564,9 +564,9 @@ BEGIN
                 sum(d.cost_amount) AS cost_amount
             FROM salespulse.daily_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.business_date
         )
 
@@ -593,7 +593,7 @@ BEGIN
             'totals', (
                 SELECT json_agg(r) FROM (
                     SELECT
-                        (d.business_date >= asked.from_date) AS is_current,
+                        (d.business_date >= question.from_date) AS is_current,
                         sum(d.sale_count)::bigint AS sale_count,
                         sum(d.return_count)::bigint AS return_count,
                         salespulse.plain(sum(d.units)) AS units,
@@ -608,7 +608,7 @@ BEGIN
                             sum(d.gross_amount) - sum(d.discount_amount) - sum(d.refund_amount) - sum(d.cost_amount)
                         ) AS margin_amount
                     FROM day AS d
-                    GROUP BY (d.business_date >= asked.from_date)
+                    GROUP BY (d.business_date >= question.from_date)
                 ) AS r
             )
         )
@@ -616,7 +616,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_top_customers(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_top_customers(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -626,7 +626,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+            FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -638,9 +638,9 @@ BEGIN
                     sum(d.gross_amount) - sum(d.discount_amount) - sum(d.refund_amount) AS net_amount
                 FROM salespulse.daily_customer_sales AS d
                 WHERE
-                    d.tenant_key = asked.tenant_key
+                    d.tenant_key = question.tenant_key
                     AND d.business_date BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
                 GROUP BY d.customer_key
             ) AS f
             UNION ALL
@@ -648,7 +648,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+            FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -660,9 +660,9 @@ BEGIN
                     sum(m.gross_amount) - sum(m.discount_amount) - sum(m.refund_amount) AS net_amount
                 FROM salespulse.monthly_customer_sales AS m
                 WHERE
-                    m.tenant_key = asked.tenant_key
+                    m.tenant_key = question.tenant_key
                     AND m.business_month BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
                 GROUP BY m.customer_key
             ) AS f
         ),
@@ -684,7 +684,7 @@ BEGIN
             SELECT
                 c.*,
                 count(*) OVER () AS total_rows,
-                CASE asked.sort
+                CASE question.sort
                     WHEN 'units' THEN c.units
                     WHEN 'sales' THEN c.sale_count
                     WHEN 'refunds' THEN c.refund_amount
@@ -692,7 +692,7 @@ BEGIN
                 END AS rank_value
             FROM customer AS c
             ORDER BY rank_value DESC, c.customer_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (
@@ -715,7 +715,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION salespulse.dashboard_top_products(asked salespulse.dashboard_question) RETURNS json
+CREATE FUNCTION salespulse.dashboard_top_products(question salespulse.dashboard_question) RETURNS json
     LANGUAGE plpgsql STABLE
     AS $$
 BEGIN
@@ -724,17 +724,17 @@ BEGIN
             SELECT
                 p.*,
                 count(*) OVER () AS total_rows,
-                CASE asked.sort
+                CASE question.sort
                     WHEN 'units' THEN p.units
                     WHEN 'gross' THEN p.gross_amount
                     WHEN 'refunds' THEN p.refund_amount
                     WHEN 'margin' THEN p.margin_amount
                     ELSE p.net_amount
                 END AS rank_value
-            FROM salespulse.dashboard_product_totals(asked) AS p
+            FROM salespulse.dashboard_product_totals(question) AS p
             WHERE p.line_count > 0
             ORDER BY rank_value DESC, p.product_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (

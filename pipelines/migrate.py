@@ -1,8 +1,10 @@
-"""Forward migrations of `dbsql/migrations/`. No Dagster.
+"""Forward migrations of `dbsql/migrations/` and the functions of `dbsql/functions/`. No Dagster.
 
 Two sets: `source` goes to the primary, beside the application; `warehouse` to the warehouse (the same server by
-default). Each file is applied once, in the order of its number, in a transaction of its own, and its text is pinned by a
-checksum: an applied file that was edited later is refused, because nobody could say what the database has.
+default). Each migration is applied once, in the order of its number, and its text is pinned by a checksum: an applied
+file that was edited later is refused, because nobody could say what the database has. The files of functions belong to
+the warehouse and are repeatable: each is applied after the migrations whenever its text differs from the applied one.
+All of a set is one transaction.
 """
 
 import hashlib
@@ -24,25 +26,35 @@ class MigrationError(SalespulseError):
     """A migration can't be applied; nothing of it was."""
 
 
+# What the history calls a file of functions begins with this.
+_FUNCTIONS = "functions/"
+# Checksums of released texts that a migration no longer has, where a later file brings both to the same schema.
+_FORMER_CHECKSUMS = {
+    # It created the functions that are in dbsql/functions/ now; 0023 drops those.
+    "0013_dashboard_figures": "d0975877163b543d3d1b82459d60280a7fd79b29c2dcef06ba2841c0cb9eb9c1",
+}
+
+
 @dataclass(frozen=True)
-class _Migration:
+class _SqlFile:
     name: str
+    path: str
     text: LiteralString
     checksum: str
 
 
-def _load_migrations(migration_set: str) -> list[_Migration]:
-    folder = sql_root() / "migrations" / migration_set
-    migrations = []
-    for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql")):
+def _load_files(folder: str, pattern: str, prefix: str = "") -> list[_SqlFile]:
+    files = []
+    for path in sorted((sql_root() / folder).glob(pattern)):
         text = path.read_text(encoding="utf-8")
         # From this project's own files: what LiteralString stands for.
-        migrations.append(_Migration(path.stem, text, hashlib.sha256(text.encode()).hexdigest()))
-    return migrations
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        files.append(_SqlFile(f"{prefix}{path.stem}", f"dbsql/{folder}/{path.name}", text, checksum))
+    return files
 
 
 def applied_migrations(connection: psycopg.Connection[Any], migration_set: str) -> dict[str, str]:
-    """Return the applied migrations of a set, name to checksum; empty where none ever ran."""
+    """Return the applied files of a set, name to checksum; empty where none ever was."""
     exists = connection.execute(query("migrate.history_exists")).fetchone()
     if exists is None or not exists[0]:
         return {}
@@ -50,64 +62,64 @@ def applied_migrations(connection: psycopg.Connection[Any], migration_set: str) 
 
 
 def pending_migrations(connection: psycopg.Connection[Any], migration_set: str) -> list[str]:
-    """Return the names of the migrations that are not applied yet, in order.
+    """Return the names of the files that are not applied yet, in order: migrations, then functions.
 
     Raises:
         MigrationError: an applied file was changed since, or the database has one that this version does not know.
     """
-    return [migration.name for migration in _pending(connection, migration_set)]
+    return [file.name for file in _pending(connection, migration_set)]
 
 
-def _pending(connection: psycopg.Connection[Any], migration_set: str) -> list[_Migration]:
-    files = _load_migrations(migration_set)
+def _pending(connection: psycopg.Connection[Any], migration_set: str) -> list[_SqlFile]:
+    migrations = _load_files(f"migrations/{migration_set}", "[0-9][0-9][0-9][0-9]_*.sql")
+    functions = _load_files("functions", "*.sql", _FUNCTIONS) if migration_set == "warehouse" else []
     applied = applied_migrations(connection, migration_set)
-    unknown = sorted(set(applied) - {migration.name for migration in files})
+    # A file of functions may be renamed or go: a migration drops the functions that nobody calls any more.
+    applied_migration_names = {name for name in applied if not name.startswith(_FUNCTIONS)}
+    unknown = sorted(applied_migration_names - {migration.name for migration in migrations})
     if unknown:
         raise MigrationError(
             f"the database has the {migration_set} migration {unknown[0]}, which this version of salespulse does not "
             "know: install the newer version that applied it"
         )
-    for migration in files:
-        if applied.get(migration.name, migration.checksum) != migration.checksum:
+    for migration in migrations:
+        accepted = (None, migration.checksum, _FORMER_CHECKSUMS.get(migration.name))
+        if applied.get(migration.name) not in accepted:
             raise MigrationError(
-                f"dbsql/migrations/{migration_set}/{migration.name}.sql was changed after it had been applied: "
+                f"{migration.path} was changed after it had been applied: "
                 "restore its text and put the change into a new file"
             )
-    return [migration for migration in files if migration.name not in applied]
+    pending = [migration for migration in migrations if migration.name not in applied]
+    return pending + [file for file in functions if applied.get(file.name) != file.checksum]
 
 
 def migrate(connection: psycopg.Connection[Any], migration_set: str) -> list[str]:
-    """Apply the pending migrations of a set; return their names.
+    """Apply the pending migrations of a set, then the functions whose text is new; return the names of the files.
 
     Args:
         connection: autocommit, as a role that may create schemas and roles, direct (not through a pooler).
         migration_set: `source` or `warehouse`.
 
     Raises:
-        MigrationError: a file was edited after it ran, or a statement failed (that file is rolled back whole).
+        MigrationError: a migration was edited after it ran, or a statement failed (nothing is applied).
     """
     applied_names = []
     with connection.transaction():
         connection.execute(query("migrate.take_lock"))
         connection.execute(query("migrate.create_history"))
-        for migration in _pending(connection, migration_set):
+        for file in _pending(connection, migration_set):
             try:
-                with connection.transaction():
-                    connection.execute(migration.text)
-                    connection.execute(
-                        query("migrate.record"),
-                        {"migration_set": migration_set, "name": migration.name, "checksum": migration.checksum},
-                    )
+                connection.execute(file.text)
+                parameters = {"migration_set": migration_set, "name": file.name, "checksum": file.checksum}
+                connection.execute(query("migrate.record"), parameters)
             except psycopg.Error as error:
-                raise MigrationError(
-                    f"dbsql/migrations/{migration_set}/{migration.name}.sql failed, and nothing was applied: {error}"
-                ) from error
-            applied_names.append(migration.name)
+                raise MigrationError(f"{file.path} failed, and nothing was applied: {error}") from error
+            applied_names.append(file.name)
     return applied_names
 
 
 def migrate_all(settings: Settings) -> dict[str, list[str]]:
-    """Apply the pending migrations of source and warehouse; return their names by set.
+    """Apply the pending files of source and warehouse; return their names by set.
 
     Raises:
         MigrationError: see `migrate`.

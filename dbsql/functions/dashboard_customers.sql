@@ -1,8 +1,7 @@
 -- Customers: how many bought, and the top customers.
--- The present text, for reading: a migration puts it into the database, and a test compares the two.
 
 -- Customers with a sale in the period and in the one before, and those with two or more.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_customer_counts(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_customer_counts(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -12,7 +11,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+            FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -20,9 +19,9 @@ BEGIN
                     sum(d.sale_count) AS sale_count
                 FROM salespulse.daily_customer_sales AS d
                 WHERE
-                    d.tenant_key = asked.tenant_key
+                    d.tenant_key = question.tenant_key
                     AND d.business_date BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
                 GROUP BY d.customer_key
             ) AS f
             UNION ALL
@@ -30,7 +29,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+            FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -38,9 +37,9 @@ BEGIN
                     sum(m.sale_count) AS sale_count
                 FROM salespulse.monthly_customer_sales AS m
                 WHERE
-                    m.tenant_key = asked.tenant_key
+                    m.tenant_key = question.tenant_key
                     AND m.business_month BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
                 GROUP BY m.customer_key
             ) AS f
         ),
@@ -66,7 +65,7 @@ END
 $$;
 
 -- A page of customers, the greatest first by the measure that `sort` names; `total_rows` counts all.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_top_customers(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_top_customers(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -76,7 +75,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+            FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -88,9 +87,9 @@ BEGIN
                     sum(d.gross_amount) - sum(d.discount_amount) - sum(d.refund_amount) AS net_amount
                 FROM salespulse.daily_customer_sales AS d
                 WHERE
-                    d.tenant_key = asked.tenant_key
+                    d.tenant_key = question.tenant_key
                     AND d.business_date BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
                 GROUP BY d.customer_key
             ) AS f
             UNION ALL
@@ -98,7 +97,7 @@ BEGIN
                 p.is_current,
                 p.sign,
                 f.*
-            FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+            FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
             AS p (from_date, to_date, is_current, sign)
             CROSS JOIN LATERAL (
                 SELECT
@@ -110,9 +109,9 @@ BEGIN
                     sum(m.gross_amount) - sum(m.discount_amount) - sum(m.refund_amount) AS net_amount
                 FROM salespulse.monthly_customer_sales AS m
                 WHERE
-                    m.tenant_key = asked.tenant_key
+                    m.tenant_key = question.tenant_key
                     AND m.business_month BETWEEN p.from_date AND p.to_date
-                    AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                    AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
                 GROUP BY m.customer_key
             ) AS f
         ),
@@ -134,7 +133,7 @@ BEGIN
             SELECT
                 c.*,
                 count(*) OVER () AS total_rows,
-                CASE asked.sort
+                CASE question.sort
                     WHEN 'units' THEN c.units
                     WHEN 'sales' THEN c.sale_count
                     WHEN 'refunds' THEN c.refund_amount
@@ -142,7 +141,7 @@ BEGIN
                 END AS rank_value
             FROM customer AS c
             ORDER BY rank_value DESC, c.customer_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (

@@ -1,8 +1,7 @@
 -- Products and product groups: totals, the chart, the top products.
--- The present text, for reading: a migration puts it into the database, and a test compares the two.
 
 -- One row per product with lines in either period; `line_count` counts those of the period, `previous_*` are the period before.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_product_totals(asked salespulse.dashboard_question)
+CREATE OR REPLACE FUNCTION salespulse.dashboard_product_totals(question salespulse.dashboard_question)
 RETURNS TABLE (
     product_key integer,
     line_count numeric,
@@ -26,7 +25,7 @@ BEGIN
             p.is_current,
             p.sign,
             f.*
-        FROM unnest(asked.day_from, asked.day_to, asked.day_is_current, asked.day_sign)
+        FROM unnest(question.day_from, question.day_to, question.day_is_current, question.day_sign)
         AS p (from_date, to_date, is_current, sign)
         CROSS JOIN LATERAL (
             SELECT
@@ -40,9 +39,9 @@ BEGIN
                 sum(d.cost_amount) AS cost_amount
             FROM salespulse.daily_product_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
+                d.tenant_key = question.tenant_key
                 AND d.business_date BETWEEN p.from_date AND p.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.product_key
         ) AS f
         UNION ALL
@@ -50,7 +49,7 @@ BEGIN
             p.is_current,
             p.sign,
             f.*
-        FROM unnest(asked.month_from, asked.month_to, asked.month_is_current, asked.month_sign)
+        FROM unnest(question.month_from, question.month_to, question.month_is_current, question.month_sign)
         AS p (from_date, to_date, is_current, sign)
         CROSS JOIN LATERAL (
             SELECT
@@ -64,9 +63,9 @@ BEGIN
                 sum(m.cost_amount) AS cost_amount
             FROM salespulse.monthly_product_sales AS m
             WHERE
-                m.tenant_key = asked.tenant_key
+                m.tenant_key = question.tenant_key
                 AND m.business_month BETWEEN p.from_date AND p.to_date
-                AND (asked.store_keys IS NULL OR m.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR m.store_key = any(question.store_keys))
             GROUP BY m.product_key
         ) AS f
     ),
@@ -107,13 +106,13 @@ $$;
 
 -- What the page shows of products, from one pass: the ten greatest by net, the five most refunded, and one row per product group
 -- of the products sold in either period (products without a group are one row with NULLs).
-CREATE OR REPLACE FUNCTION salespulse.dashboard_products(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_products(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
         WITH product AS MATERIALIZED (
-            SELECT t.* FROM salespulse.dashboard_product_totals(asked) AS t
+            SELECT t.* FROM salespulse.dashboard_product_totals(question) AS t
         ),
 
         best AS (
@@ -207,7 +206,7 @@ END
 $$;
 
 -- A page of products, the greatest first by the measure that `sort` names; `total_rows` counts all.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_top_products(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_top_products(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -216,17 +215,17 @@ BEGIN
             SELECT
                 p.*,
                 count(*) OVER () AS total_rows,
-                CASE asked.sort
+                CASE question.sort
                     WHEN 'units' THEN p.units
                     WHEN 'gross' THEN p.gross_amount
                     WHEN 'refunds' THEN p.refund_amount
                     WHEN 'margin' THEN p.margin_amount
                     ELSE p.net_amount
                 END AS rank_value
-            FROM salespulse.dashboard_product_totals(asked) AS p
+            FROM salespulse.dashboard_product_totals(question) AS p
             WHERE p.line_count > 0
             ORDER BY rank_value DESC, p.product_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (

@@ -1,8 +1,7 @@
 -- Stores and payment methods.
--- The present text, for reading: a migration puts it into the database, and a test compares the two.
 
 -- A page of the stores that are not deleted or have figures, with their period and the one before; the greatest net first.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_stores(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_stores(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -10,16 +9,16 @@ BEGIN
         WITH store AS (
             SELECT
                 d.store_key,
-                sum(d.sale_count) FILTER (WHERE d.business_date >= asked.from_date) AS sale_count,
-                sum(d.return_count) FILTER (WHERE d.business_date >= asked.from_date) AS return_count,
-                sum(d.units) FILTER (WHERE d.business_date >= asked.from_date) AS units,
-                sum(d.gross_amount) FILTER (WHERE d.business_date >= asked.from_date) AS gross_amount,
-                sum(d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date) AS refund_amount,
-                sum(d.net_amount) FILTER (WHERE d.business_date >= asked.from_date) AS net_amount,
-                sum(d.margin_amount) FILTER (WHERE d.business_date >= asked.from_date) AS margin_amount,
-                sum(d.net_amount) FILTER (WHERE d.business_date < asked.from_date) AS previous_net_amount
+                sum(d.sale_count) FILTER (WHERE d.business_date >= question.from_date) AS sale_count,
+                sum(d.return_count) FILTER (WHERE d.business_date >= question.from_date) AS return_count,
+                sum(d.units) FILTER (WHERE d.business_date >= question.from_date) AS units,
+                sum(d.gross_amount) FILTER (WHERE d.business_date >= question.from_date) AS gross_amount,
+                sum(d.refund_amount) FILTER (WHERE d.business_date >= question.from_date) AS refund_amount,
+                sum(d.net_amount) FILTER (WHERE d.business_date >= question.from_date) AS net_amount,
+                sum(d.margin_amount) FILTER (WHERE d.business_date >= question.from_date) AS margin_amount,
+                sum(d.net_amount) FILTER (WHERE d.business_date < question.from_date) AS previous_net_amount
             FROM salespulse.daily_store_sales AS d
-            WHERE d.tenant_key = asked.tenant_key AND d.business_date BETWEEN asked.previous_from AND asked.to_date
+            WHERE d.tenant_key = question.tenant_key AND d.business_date BETWEEN question.previous_from AND question.to_date
             GROUP BY d.store_key
         ),
 
@@ -41,11 +40,11 @@ BEGIN
             FROM salespulse.dim_store AS s
             LEFT JOIN store AS f ON s.store_key = f.store_key
             WHERE
-                s.tenant_key = asked.tenant_key
+                s.tenant_key = question.tenant_key
                 AND (NOT s.is_deleted OR f.store_key IS NOT NULL)
-                AND (asked.store_keys IS NULL OR s.store_key = any(asked.store_keys))
+                AND (question.store_keys IS NULL OR s.store_key = any(question.store_keys))
             ORDER BY coalesce(f.net_amount, 0) DESC, s.store_key ASC
-            LIMIT asked.row_limit OFFSET asked.row_offset
+            LIMIT question.row_limit OFFSET question.row_offset
         )
 
         SELECT json_build_object('total_rows', coalesce(max(r.total_rows), 0), 'rows', json_agg(r.line)) FROM (
@@ -72,7 +71,7 @@ END
 $$;
 
 -- One row per payment method used in either period, the greatest amount received first.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_payments(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_payments(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -80,20 +79,20 @@ BEGIN
         WITH method AS (
             SELECT
                 d.payment_method,
-                sum(d.payment_count) FILTER (WHERE d.business_date >= asked.from_date) AS payment_count,
-                sum(d.refund_count) FILTER (WHERE d.business_date >= asked.from_date) AS refund_count,
-                sum(d.payment_amount) FILTER (WHERE d.business_date >= asked.from_date) AS payment_amount,
-                sum(d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date) AS refund_amount,
+                sum(d.payment_count) FILTER (WHERE d.business_date >= question.from_date) AS payment_count,
+                sum(d.refund_count) FILTER (WHERE d.business_date >= question.from_date) AS refund_count,
+                sum(d.payment_amount) FILTER (WHERE d.business_date >= question.from_date) AS payment_amount,
+                sum(d.refund_amount) FILTER (WHERE d.business_date >= question.from_date) AS refund_amount,
                 coalesce(
-                    sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date >= asked.from_date), 0
+                    sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date >= question.from_date), 0
                 ) AS received_amount,
-                sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date < asked.from_date)
+                sum(d.payment_amount - d.refund_amount) FILTER (WHERE d.business_date < question.from_date)
                 AS previous_received_amount
             FROM salespulse.daily_payment_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.payment_method
         )
 

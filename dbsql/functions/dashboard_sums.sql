@@ -1,8 +1,7 @@
 -- Sums by day, by hour, and by weekday and hour.
--- The present text, for reading: a migration puts it into the database, and a test compares the two.
 
 -- Days with figures of both periods in order, and the sums of each period.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_sums(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_sums(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -21,9 +20,9 @@ BEGIN
                 sum(d.cost_amount) AS cost_amount
             FROM salespulse.daily_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.business_date
         )
 
@@ -50,7 +49,7 @@ BEGIN
             'totals', (
                 SELECT json_agg(r) FROM (
                     SELECT
-                        (d.business_date >= asked.from_date) AS is_current,
+                        (d.business_date >= question.from_date) AS is_current,
                         sum(d.sale_count)::bigint AS sale_count,
                         sum(d.return_count)::bigint AS return_count,
                         salespulse.plain(sum(d.units)) AS units,
@@ -65,7 +64,7 @@ BEGIN
                             sum(d.gross_amount) - sum(d.discount_amount) - sum(d.refund_amount) - sum(d.cost_amount)
                         ) AS margin_amount
                     FROM day AS d
-                    GROUP BY (d.business_date >= asked.from_date)
+                    GROUP BY (d.business_date >= question.from_date)
                 ) AS r
             )
         )
@@ -74,7 +73,7 @@ END
 $$;
 
 -- One row per business date and hour with figures, of both periods in order.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_hours(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_hours(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -92,9 +91,9 @@ BEGIN
                 salespulse.plain(sum(d.margin_amount)) AS margin_amount
             FROM salespulse.hourly_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.previous_from AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.previous_from AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY d.business_date, d.business_hour
             ORDER BY d.business_date, d.business_hour
         ) AS r
@@ -103,7 +102,7 @@ END
 $$;
 
 -- One row per weekday (ISO: 1 is Monday) and hour with figures.
-CREATE OR REPLACE FUNCTION salespulse.dashboard_cells(asked salespulse.dashboard_question) RETURNS json
+CREATE OR REPLACE FUNCTION salespulse.dashboard_cells(question salespulse.dashboard_question) RETURNS json
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -117,9 +116,9 @@ BEGIN
                 salespulse.plain(sum(d.net_amount)) AS net_amount
             FROM salespulse.hourly_store_sales AS d
             WHERE
-                d.tenant_key = asked.tenant_key
-                AND d.business_date BETWEEN asked.from_date AND asked.to_date
-                AND (asked.store_keys IS NULL OR d.store_key = any(asked.store_keys))
+                d.tenant_key = question.tenant_key
+                AND d.business_date BETWEEN question.from_date AND question.to_date
+                AND (question.store_keys IS NULL OR d.store_key = any(question.store_keys))
             GROUP BY extract(ISODOW FROM d.business_date), d.business_hour
             ORDER BY extract(ISODOW FROM d.business_date), d.business_hour
         ) AS r

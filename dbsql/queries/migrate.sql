@@ -1,4 +1,4 @@
--- Forward migrations: what was applied, with which text.
+-- Forward migrations and files of functions: what was applied, with which text.
 
 -- name: take_lock
 -- Two migrating processes take turns; released with the transaction.
@@ -21,5 +21,7 @@ SELECT to_regclass('public.salespulse_migration') IS NOT NULL;
 SELECT name, checksum FROM public.salespulse_migration WHERE migration_set = %(migration_set)s ORDER BY name;
 
 -- name: record
+-- A file of functions is applied again when its text changes; a migration never is.
 INSERT INTO public.salespulse_migration (migration_set, name, checksum)
-VALUES (%(migration_set)s, %(name)s, %(checksum)s);
+VALUES (%(migration_set)s, %(name)s, %(checksum)s)
+ON CONFLICT (migration_set, name) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at;
