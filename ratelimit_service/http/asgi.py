@@ -14,11 +14,12 @@ import redis.asyncio
 
 from ratelimit_service.async_limiter import AsyncLimiter
 from ratelimit_service.decision import Decision
-from ratelimit_service.errors import RateLimitedError, UsageError
+from ratelimit_service.errors import UsageError
 from ratelimit_service.http.addresses import ClientAddress
 from ratelimit_service.http.headers import LIMIT_FIELDS, Headers, rate_limit_headers, refusal
-from ratelimit_service.http.middleware import Middleware
-from ratelimit_service.http.request_matcher import CompiledRule, ReadName, RequestMatcher
+from ratelimit_service.http.middleware import Middleware, check_request
+from ratelimit_service.http.request_matcher import CompiledRule
+from ratelimit_service.http.routes import path_below
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.slots import RENEWALS_PER_LEASE, Slot
 
@@ -29,6 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 DECISION = "ratelimit"
 """Key of a request's decision in its scope."""
+_LAST_EVENTS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
 
 def authenticated_user(scope: Scope) -> str | None:
@@ -73,10 +75,17 @@ class RateLimitMiddleware(Middleware[Scope, AsyncLimiter]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, self._closing(send) if scope["type"] == "lifespan" else send)
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, self._closing(send))
             return
-        result = await check_request(self._limiter, self._matcher, self._tenant, scope)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        root_path = self.check_routes() or scope.get("root_path", "")
+        path = path_below(root_path, scope["path"])
+        result = await check_request(
+            self._limiter, self._matcher, self._tenant, scope, method=scope["method"], path=path
+        )
         if result is None:
             await self._app(scope, receive, send)
             return
@@ -92,9 +101,18 @@ class RateLimitMiddleware(Middleware[Scope, AsyncLimiter]):
         async with renewed_slot(self._limiter, slot):
             await self._app(scope, receive, send)
 
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.check_routes()
+        except UsageError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await self._app(scope, receive, send)
+
     def _closing(self, send: Send) -> Send:
         async def closing(message: Message) -> None:
-            if self._is_owner and message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            if self._is_owner and message["type"] in _LAST_EVENTS:
                 await self._limiter.aclose()
             await send(message)
 
@@ -118,30 +136,6 @@ async def _send_refusal(decision: Decision, rule: CompiledRule[Scope], scope: Sc
     status, headers, body = refusal(decision, rule.policy.on_outage)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-async def check_request(
-    limiter: AsyncLimiter, matcher: RequestMatcher[Scope], read_tenant: ReadName[Scope] | None, scope: Scope
-) -> tuple[CompiledRule[Scope], Decision, Slot | None] | None:
-    """Decide on a request: return its rule, the decision, and the slot that it holds; None if it is not limited."""
-    while True:
-        policies = limiter.policies
-        rule = matcher.match(policies, scope["method"], scope["path"])
-        if rule is None:
-            return None
-        tenant = read_tenant(scope) if read_tenant is not None else None
-        key = rule.read_key(scope)
-        try:
-            if rule.holds_slot(tenant):
-                slot = await limiter.take_slot(rule.policy.name, key, cost=rule.cost, tenant=tenant)
-                return rule, slot.decision, slot
-            return rule, await limiter.check(rule.policy.name, key, cost=rule.cost, tenant=tenant), None
-        except RateLimitedError as error:
-            return rule, error.decision, None
-        except UsageError:
-            # Another thread may have installed other policies since the match.
-            if limiter.policies is policies:
-                raise
 
 
 @asynccontextmanager

@@ -24,11 +24,11 @@ from ratelimit_service.http.asgi import (
     DECISION,
     Scope,
     authenticated_user,
-    check_request,
     renewed_slot,
     scope_address,
 )
 from ratelimit_service.http.headers import as_text, rate_limit_headers, refusal
+from ratelimit_service.http.middleware import check_request
 from ratelimit_service.http.request_matcher import (
     ANY_ROUTE,
     ROUTE_PART,
@@ -78,7 +78,9 @@ class RateLimits:
         )
 
         async def check(request: Request, response: Response) -> AsyncIterator[Decision | None]:
-            result = await check_request(self._limiter, matcher, self._tenant, request.scope)
+            result = await check_request(
+                self._limiter, matcher, self._tenant, request.scope, method=request.method, path=request.scope["path"]
+            )
             if result is None:
                 yield None
                 return

@@ -13,6 +13,7 @@ from typing import Generic, TypedDict, TypeVar
 
 from ratelimit_service.errors import UsageError
 from ratelimit_service.http.addresses import ClientAddress
+from ratelimit_service.http.routes import ApplicationRoutes, RouteCheck, find_routes, normal_path
 from ratelimit_service.keys import Key, KeyPart
 from ratelimit_service.limits import DEFAULT_PART, key_parts
 from ratelimit_service.policy import Policy, PolicySet
@@ -31,8 +32,9 @@ class Rule:
     """The policy of some requests.
 
     Attributes:
-        path: the whole decoded path: exact (`/login`), with `{…}` for one segment (`/items/{id}`), or a path and
-            everything below it (`/reports/**`). It is also the value of the key part `route`.
+        path: the decoded path as the application's routes are written, without a mount's prefix or `root_path`: exact
+            (`/login`), with `{…}` for one segment (`/items/{id}`), or a path and everything below it (`/reports/**`).
+            It is also the value of the key part `route`.
         policy: the policy's name; None exempts.
         methods: upper case; empty is all. A rule for GET takes HEAD too, which frameworks answer by the same code.
         cost: units of one request; None is the policy's own.
@@ -58,15 +60,28 @@ class Rule:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """The pattern that a path must match in full."""
-        parts = _PLACEHOLDER.split(self.path.removesuffix(ANY_ROUTE))
-        text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
-        return re.compile(text + ("(?:/.*)?" if self.path.endswith(ANY_ROUTE) else ""), re.DOTALL)
+        """The pattern that a path must match in full to be spelled as the rule is."""
+        return _path_pattern(self.path)
+
+    @property
+    def normal_pattern(self) -> re.Pattern[str]:
+        """The pattern that the normal form of each spelling matches in full."""
+        return _path_pattern(normal_path(self.path))
+
+    def __str__(self) -> str:
+        """Return the path, and the methods if only some are meant."""
+        return f"{self.path} ({', '.join(self.methods)})" if self.methods else self.path
 
     @property
     def all_methods(self) -> frozenset[str]:
         """The methods with HEAD beside GET; empty is all."""
         return frozenset(self.methods) | (frozenset({"HEAD"}) if "GET" in self.methods else frozenset())
+
+
+def _path_pattern(path: str) -> re.Pattern[str]:
+    parts = _PLACEHOLDER.split(path.removesuffix(ANY_ROUTE))
+    text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
+    return re.compile(text + ("(?:/.*)?" if path.endswith(ANY_ROUTE) else ""), re.DOTALL)
 
 
 class IdentityOptions(TypedDict, Generic[R], total=False):
@@ -176,8 +191,10 @@ def _key_reader(policy: Policy, parts: Mapping[str, ReadPart[R]]) -> Callable[[R
     return lambda request: {name: parts[name](request) for name in names}
 
 
-# A rule's path matcher, its methods, and the rule compiled.
-_TableRow = tuple[Callable[[str], object], frozenset[str], CompiledRule[R] | None]
+# A rule's matchers of a path's normal form and of the path itself, the slash that ends the rule's path, its methods, and
+# the rule compiled.
+_PathMatcher = Callable[[str], object]
+_TableRow = tuple[_PathMatcher, _PathMatcher, str, frozenset[str], CompiledRule[R] | None]
 
 
 class RequestMatcher(Generic[R]):
@@ -205,6 +222,7 @@ class RequestMatcher(Generic[R]):
     ) -> None:
         if isinstance(exempt, str):
             raise UsageError(f"exempt must be a list of paths, not the string {exempt!r}")
+        self._routes: ApplicationRoutes | None = None
         self._rules = (*(Rule(path, None) for path in exempt), *rules)
         self._default = Rule(ANY_ROUTE, default)
         self._parts = parts
@@ -231,22 +249,81 @@ class RequestMatcher(Generic[R]):
         self, policies: PolicySet, compile_one: Callable[[PolicySet, Rule], CompiledRule[R] | None]
     ) -> tuple[PolicySet, list[_TableRow[R]], CompiledRule[R] | None]:
         rows: list[_TableRow[R]] = [
-            (rule.pattern.fullmatch, rule.all_methods, compile_one(policies, rule)) for rule in self._rules
+            (
+                rule.normal_pattern.fullmatch,
+                rule.pattern.fullmatch,
+                "/" if rule.path.endswith("/") else "",
+                rule.all_methods,
+                compile_one(policies, rule),
+            )
+            for rule in self._rules
         ]
         return policies, rows, compile_one(policies, self._default)
+
+    def check_routes(self, app: object, check: RouteCheck) -> str:
+        """Compare the rules with an application's routes, and match by its router from now on; return its `root_path`.
+
+        An exempt path without a route does no harm and is no error.
+
+        Args:
+            app: the application, an ASGI or WSGI callable.
+            check: what is an error. An application of an unknown framework passes unless each route needs a rule.
+
+        Raises:
+            UsageError: rules match no route, or routes have no rule; all are named.
+        """
+        self._routes = routes = find_routes(app)
+        if check == "off" or (routes is None and check == "rules"):
+            return routes.root_path if routes else ""
+        if routes is None:
+            raise UsageError(
+                "route_check='all' needs the routes of Starlette, FastAPI, Flask or Django; there are none"
+            )
+        all_routes = list(routes.read())
+        absent = [
+            str(rule)
+            for rule in self._rules
+            if rule.policy is not None and not any(route.overlaps(rule.path, rule.all_methods) for route in all_routes)
+        ]
+        if absent:
+            raise UsageError(
+                f"rules match no route of the application: {', '.join(absent)}. Write their paths as its routes are, "
+                "without a mount's prefix or root_path; or pass route_check='off'"
+            )
+        unruled = [
+            route.path
+            for route in all_routes
+            if not any(route.overlaps(rule.path, rule.all_methods) for rule in self._rules)
+        ]
+        if check == "all" and unruled:
+            raise UsageError(f"routes are in no rule: {', '.join(unruled)}. Add rules or exempt their paths")
+        return routes.root_path
 
     def match(self, policies: PolicySet, method: str, path: str) -> CompiledRule[R] | None:
         """Return the rule of a request; None if it is not limited.
 
         Args:
             policies: those in force.
-            method: upper case.
-            path: decoded, with the prefix that the application is mounted under.
+            method: in any case; some frameworks take `post` for POST.
+            path: decoded, as the application's router gets it.
         """
         compiled_for, rows, default = self._table
         if compiled_for is not policies:
             self._table = _, rows, default = self._compile_all(policies, self._compile_or_log)
-        for matches, methods, rule in rows:
-            if matches(path) and (not methods or method in methods):
+        method = method.upper()
+        normal = normal_path(path)
+        for matches_normal, matches, slash, methods, rule in rows:
+            if (
+                matches_normal(normal)
+                and (not methods or method in methods)
+                # An exemption is for its own spelling only, since another one may lead to another view.
+                and (matches(path) or (rule is not None and self._is_one_view(method, path, normal + slash)))
+            ):
                 return rule
         return default
+
+    def _is_one_view(self, method: str, path: str, rule_path: str) -> bool:
+        # Also true if the router serves one of the paths only, or is unknown: the rule's limit is then the best guess.
+        if self._routes is None or (view := self._routes.view(method, path)) is None:
+            return True
+        return (self._routes.view(method, rule_path) or view) == view

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
 from ratelimit_service.decision import Decision
-from ratelimit_service.errors import RateLimitedError, UsageError
 from ratelimit_service.http.addresses import ClientAddress
 from ratelimit_service.http.headers import LIMIT_FIELDS, STATUS_TITLES, as_text, rate_limit_headers, refusal
-from ratelimit_service.http.middleware import Middleware
+from ratelimit_service.http.middleware import Middleware, check_request
 from ratelimit_service.http.request_matcher import CompiledRule
+from ratelimit_service.keys import Key
 from ratelimit_service.limiter import Limiter
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.slots import RENEWALS_PER_LEASE, Slot
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     WSGIEnvironment = dict[str, Any]
 
+T = TypeVar("T")
 DECISION = "ratelimit.decision"
 """Key of a request's decision in its environ."""
 
@@ -63,30 +64,15 @@ class RateLimitWSGI(Middleware[WSGIEnvironment, Limiter]):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
+        self.check_routes()
         limiter = self._limiter
-        slot: Slot | None = None
-        path = _path(environ)
-        while True:
-            policies = limiter.policies
-            rule = self._matcher.match(policies, environ["REQUEST_METHOD"], path)
-            if rule is None:
-                return self._app(environ, start_response)
-            tenant = self._tenant(environ) if self._tenant is not None else None
-            key = rule.read_key(environ)
-            try:
-                if rule.holds_slot(tenant):
-                    slot = limiter.take_slot(rule.policy.name, key, cost=rule.cost, tenant=tenant)
-                    decision = slot.decision
-                else:
-                    decision = limiter.check(rule.policy.name, key, cost=rule.cost, tenant=tenant)
-            except RateLimitedError as error:
-                decision = error.decision
-            except UsageError:
-                # Another thread may have installed other policies since the match.
-                if limiter.policies is policies:
-                    raise
-                continue
-            break
+        method, path = environ["REQUEST_METHOD"], _path(environ)
+        result = _completed(
+            check_request(_NeverWaiting(limiter), self._matcher, self._tenant, environ, method=method, path=path)
+        )
+        if result is None:
+            return self._app(environ, start_response)
+        rule, decision, slot = result
         if not decision.allowed:
             return _refuse(decision, rule, environ, start_response)
         environ[DECISION] = decision
@@ -105,9 +91,35 @@ class RateLimitWSGI(Middleware[WSGIEnvironment, Limiter]):
             self._limiter.close()
 
 
+class _NeverWaiting:
+    # The limiter as `check_request` awaits one.
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    @property
+    def policies(self) -> PolicySet:
+        return self._limiter.policies
+
+    async def check(self, policy: str, key: Key, *, cost: int | None, tenant: str | None) -> Decision:
+        return self._limiter.check(policy, key, cost=cost, tenant=tenant)
+
+    async def take_slot(self, policy: str, key: Key, *, cost: int | None, tenant: str | None) -> Slot:
+        return self._limiter.take_slot(policy, key, cost=cost, tenant=tenant)
+
+
+def _completed(coroutine: Coroutine[Any, Any, T]) -> T:
+    # Return the result of a coroutine that never waits.
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("a WSGI request's check waited")
+
+
 def _path(environ: WSGIEnvironment) -> str:
-    # PEP 3333: bytes decoded as latin-1.
-    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # PEP 3333: bytes decoded as latin-1. SCRIPT_NAME is where the application is mounted, which its router doesn't see.
+    path: str = environ.get("PATH_INFO", "")
     return path.encode("latin-1").decode("utf-8", "replace") or "/"
 
 
