@@ -15,7 +15,8 @@ For a whole service use the middleware, which refuses before anything else runs.
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Unpack
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, WebSocket
+from starlette.requests import HTTPConnection
 
 from ratelimit_service.async_limiter import AsyncLimiter
 from ratelimit_service.decision import Decision
@@ -39,11 +40,12 @@ from ratelimit_service.http.request_matcher import (
 )
 from ratelimit_service.policy import OnOutage
 
-Handler = Callable[[Request, Any], Awaitable[Response]]
+_POLICY_VIOLATION = 1008
+Handler = Callable[[Any, Any], Awaitable[Response | None]]
 
 
 class RateLimits:
-    """Make dependencies that check an endpoint's requests.
+    """Make dependencies that check an endpoint's requests; of a WebSocket endpoint, each connection before it is accepted.
 
     FastAPI passes a dependency's header fields on only to responses that it makes itself: an endpoint that returns a
     `Response` must add them, from `headers(request)`.
@@ -77,9 +79,10 @@ class RateLimits:
             parts=self._parts,
         )
 
-        async def check(request: Request, response: Response) -> AsyncIterator[Decision | None]:
+        async def check(connection: HTTPConnection, response: Response) -> AsyncIterator[Decision | None]:
+            scope = connection.scope
             result = await check_request(
-                self._limiter, matcher, self._tenant, request.scope, method=request.method, path=request.scope["path"]
+                self._limiter, matcher, self._tenant, scope, method=scope.get("method", "GET"), path=scope["path"]
             )
             if result is None:
                 yield None
@@ -87,9 +90,9 @@ class RateLimits:
             rule, decision, slot = result
             if not decision.allowed:
                 raise RateLimitedError(decision)
-            request.scope[DECISION] = decision
+            scope[DECISION] = decision
             if not rule.is_shadow:
-                response.headers.update(self.headers(request))
+                response.headers.update(self.headers(connection))
             if slot is None:
                 yield decision
                 return
@@ -103,14 +106,22 @@ class RateLimits:
         """Handlers for `FastAPI(exception_handlers=…)`, which respond to refused requests."""
         return {RateLimitedError: self._respond}
 
-    async def _respond(self, request: Request, error: RateLimitedError) -> Response:
+    async def _respond(self, connection: Request | WebSocket, error: RateLimitedError) -> Response | None:
         decision = error.decision
         policy = self._limiter.policies.get(decision.policy)
         status, headers, body = refusal(decision, policy.on_outage if policy else OnOutage.OPEN)
-        return Response(b"" if request.method == "HEAD" else body, status, dict(as_text(headers)))
+        response = Response(body, status, dict(as_text(headers)))
+        if isinstance(connection, WebSocket):
+            # A server without this extension can only refuse by 403.
+            if "websocket.http.response" in connection.scope.get("extensions", {}):
+                await connection.send_denial_response(response)
+            else:
+                await connection.close(_POLICY_VIOLATION)
+            return None
+        return Response(b"", status, response.headers) if connection.method == "HEAD" else response
 
     @staticmethod
-    def headers(request: Request) -> dict[str, str]:
+    def headers(request: HTTPConnection) -> dict[str, str]:
         """Return the fields of a request's last decision, for endpoints that return a `Response`."""
         decision = request.scope.get(DECISION)
         return dict(as_text(rate_limit_headers(decision))) if decision is not None else {}

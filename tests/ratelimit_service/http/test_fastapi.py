@@ -4,12 +4,14 @@ import asyncio
 from typing import Annotated
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Response, WebSocket
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
+from websockets.sync.client import connect
 
 from ratelimit_service import Decision, Policy, PolicySet, UsageError
 from ratelimit_service.http import RateLimitMiddleware
 from ratelimit_service.http.fastapi import RateLimits
-from tests.ratelimit_service.http.conftest import browser
+from tests.ratelimit_service.http.conftest import browser, serving
 
 
 async def test_each_endpoint_names_its_policy(make_async_limiter):
@@ -121,3 +123,44 @@ async def test_shadow_reloads_and_absent_policies(make_async_limiter):
         assert [(await client.get("/")).status_code for _ in range(2)] == [200, 429]
         limiter.install(PolicySet([Policy.parse("other", "1/minute")]))
         assert [(await client.get("/")).status_code for _ in range(2)] == [200, 200]
+
+
+def socket_app(limiter) -> FastAPI:
+    limits = RateLimits(limiter)
+    app = FastAPI(exception_handlers=limits.handlers)
+
+    @app.websocket("/socket/{name}", dependencies=[limits("socket")])
+    async def echo(socket: WebSocket, name: str) -> None:
+        await socket.accept()
+        await socket.send_text(await socket.receive_text())
+        await socket.close()
+
+    return app
+
+
+def test_connections_to_a_websocket_are_counted(make_async_limiter):
+    app = socket_app(make_async_limiter(Policy.parse("socket", "2/hour per address+route")))
+    with serving(app) as url:
+        for name in ("a", "b"):
+            with connect(f"{url.replace('http', 'ws')}/socket/{name}") as client:
+                client.send("hello")
+                assert client.recv() == "hello"
+        with pytest.raises(InvalidStatus) as rejection:
+            connect(f"{url.replace('http', 'ws')}/socket/c")
+    response = rejection.value.response
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "1800"
+    assert b"quota-exceeded" in response.body
+
+
+async def test_a_websocket_holds_its_slot_while_it_is_open(make_async_limiter):
+    app = socket_app(make_async_limiter(Policy.parse("socket", "1 in flight")))
+    with serving(app) as url:
+        address = f"{url.replace('http', 'ws')}/socket/a"
+        with connect(address) as client:
+            with pytest.raises(InvalidStatus):
+                await asyncio.to_thread(connect, address)
+            client.send("hello")
+            assert client.recv() == "hello"
+            with pytest.raises(ConnectionClosedOK):
+                client.recv()
