@@ -220,22 +220,34 @@ def retail_template(
     return make_retail_template(postgres_pair, retail_mapping, role_passwords)
 
 
+def make_template(pair: PostgresPair, application: str, passwords: dict[str, str]) -> Template:
+    """One of the applications under tests/pipelines/source, likewise."""
+    folder = Path(__file__).parent / "pipelines" / "source" / application
+    mapping = load_mapping(str(folder))
+    name = fresh_database(pair)
+    with pair.primary.connect(name) as connection:
+        connection.execute((folder / "application.sql").read_bytes())
+        for schema in {capture.schema_name for capture in mapping.capture}:
+            grant_application(connection, schema)
+        prepare_database(connection, mapping)
+    return Template(name, mapping, passwords)
+
+
 @pytest.fixture(scope="session")
 def shop_template(postgres_pair: PostgresPair, role_passwords: dict[str, str]) -> Template:
-    """The tests' second application, likewise."""
-    folder = Path(__file__).parent / "pipelines" / "source" / "shop"
-    mapping = load_mapping(str(folder))
-    name = fresh_database(postgres_pair)
-    with postgres_pair.primary.connect(name) as connection:
-        connection.execute((folder / "application.sql").read_bytes())
-        grant_application(connection, "shop")
-        prepare_database(connection, mapping)
-    return Template(name, mapping, role_passwords)
+    """Other names, integer keys, cents."""
+    return make_template(postgres_pair, "shop", role_passwords)
 
 
-@pytest.fixture(scope="session", params=["retail", "shop"])
+@pytest.fixture(scope="session")
+def prisma_template(postgres_pair: PostgresPair, role_passwords: dict[str, str]) -> Template:
+    """Names that need double quotes."""
+    return make_template(postgres_pair, "prisma", role_passwords)
+
+
+@pytest.fixture(scope="session", params=["retail", "shop", "prisma"])
 def any_template(request: pytest.FixtureRequest) -> Template:
-    """Either application: tests that use it run over both."""
+    """Each application: tests that use it run over all."""
     template = request.getfixturevalue(f"{request.param}_template")
     assert isinstance(template, Template)
     return template

@@ -6,24 +6,30 @@ SELECT
     a.attname AS column_name,
     format_type(a.atttypid, NULL) AS type_name
 FROM pg_attribute AS a
-WHERE a.attrelid = to_regclass(%(relation)s) AND a.attnum > 0 AND NOT a.attisdropped;
+INNER JOIN pg_class AS c ON a.attrelid = c.oid
+WHERE
+    c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+    AND c.relname = %(relation)s
+    AND a.attnum > 0
+    AND NOT a.attisdropped;
 
 -- name: list_triggers
 -- Salespulse's triggers on one table that are enabled.
 SELECT t.tgname
 FROM pg_trigger AS t
-WHERE t.tgrelid = to_regclass(%(relation)s) AND t.tgname LIKE 'salespulse\_%%' AND t.tgenabled <> 'D';
+INNER JOIN pg_class AS c ON t.tgrelid = c.oid
+WHERE
+    c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+    AND c.relname = %(relation)s
+    AND t.tgname LIKE 'salespulse\_%%'
+    AND t.tgenabled <> 'D';
 
 -- name: installed_captures
-SELECT source_name, table_name, function_name FROM salespulse_source.installed_capture ORDER BY source_name, table_name;
+SELECT source_name, function_name FROM salespulse_source.installed_capture;
 
 -- name: record_capture
 INSERT INTO salespulse_source.installed_capture (source_name, table_name, function_name)
-VALUES (%(source_name)s, %(table_name)s, %(function_name)s)
-ON CONFLICT (source_name, table_name) DO UPDATE
-    SET
-        function_name = excluded.function_name,
-        installed_at = now();
+VALUES (%(source_name)s, %(table_name)s, %(function_name)s);
 
 -- name: forget_captures
 DELETE FROM salespulse_source.installed_capture WHERE source_name = %(source_name)s;

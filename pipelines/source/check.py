@@ -7,7 +7,7 @@ import psycopg
 
 from dbsql import query
 from pipelines.source.install import trigger_names
-from pipelines.source.mapping import SourceMapping
+from pipelines.source.mapping import Capture, SourceMapping
 
 _MONEY = {"numeric", "bigint", "integer", "smallint"}
 
@@ -90,12 +90,12 @@ def check_source(connection: psycopg.Connection[Any], mapping: SourceMapping) ->
     ]
 
 
-def _columns(connection: psycopg.Connection[Any], relation: str) -> dict[str, str]:
-    return dict(connection.execute(query("source.list_columns"), {"relation": relation}).fetchall())
+def _columns(connection: psycopg.Connection[Any], schema: str, relation: str) -> dict[str, str]:
+    return dict(connection.execute(query("source.list_columns"), {"schema": schema, "relation": relation}).fetchall())
 
 
-def _table_problems(connection: psycopg.Connection[Any], capture: Any) -> list[str]:
-    columns = _columns(connection, capture.table)
+def _table_problems(connection: psycopg.Connection[Any], capture: Capture) -> list[str]:
+    columns = _columns(connection, capture.schema_name, capture.table_name)
     if not columns:
         return [f"table {capture.table} is missing: create it, or take it out of source.toml"]
     problems = [
@@ -104,7 +104,8 @@ def _table_problems(connection: psycopg.Connection[Any], capture: Any) -> list[s
         for role, name in (("key", change.key), ("tenant", change.tenant))
         if name is not None and name not in columns
     ]
-    present = {row[0] for row in connection.execute(query("source.list_triggers"), {"relation": capture.table})}
+    names = {"schema": capture.schema_name, "relation": capture.table_name}
+    present = {row[0] for row in connection.execute(query("source.list_triggers"), names)}
     problems += [
         f"trigger {name} on {capture.table} is missing or disabled: run `salespulse source install`"
         for name in trigger_names()
@@ -115,7 +116,7 @@ def _table_problems(connection: psycopg.Connection[Any], capture: Any) -> list[s
 
 def _view_problems(connection: psycopg.Connection[Any], view: str) -> list[str]:
     relation = f"salespulse_source.{view}"
-    columns = _columns(connection, relation)
+    columns = _columns(connection, "salespulse_source", view)
     if not columns:
         return [f"view {relation} is missing: views.sql must create it, then run `salespulse source install`"]
     problems = []

@@ -1,5 +1,7 @@
 """Install a mapping's views and triggers on the primary, and uninstall them. Both may be repeated."""
 
+import hashlib
+import re
 from typing import Any
 
 import psycopg
@@ -33,8 +35,11 @@ def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, 
             connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(lock_timeout_s * 1000)}ms"])
             connection.execute(mapping.views)
             connection.execute(query("source.grant_views"))
+            previous = _installed_functions(connection, mapping)
+            connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
             for capture in mapping.capture:
                 _install_capture(connection, mapping, capture)
+            _drop_functions(connection, previous - {function_name(capture) for capture in mapping.capture})
     except psycopg.errors.LockNotAvailable as error:
         raise SourceError(
             f"a table of {mapping.name} stayed locked for {lock_timeout_s:g} s, and nothing was installed: "
@@ -54,26 +59,38 @@ def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, 
 def uninstall_source(connection: psycopg.Connection[Any], mapping: SourceMapping) -> None:
     """Drop the mapping's triggers, functions and views; the change log and the application's tables stay."""
     with connection.transaction():
-        for source_name, _, function in connection.execute(query("source.installed_captures")).fetchall():
-            if source_name != mapping.name:
-                continue
-            # CASCADE takes the triggers, which are the only things that depend on a trigger function.
-            connection.execute(
-                sql.SQL("DROP FUNCTION IF EXISTS {}() CASCADE").format(sql.Identifier("salespulse_source", function))
-            )
+        _drop_functions(connection, _installed_functions(connection, mapping))
         connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
         for (view,) in connection.execute(query("source.list_views")).fetchall():
             connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier("salespulse_source", view)))
 
 
 def function_name(capture: Capture) -> str:
-    """Return the trigger function's name for a table, without its schema."""
-    return f"capture_{capture.schema_name}_{capture.table_name}"[:63]
+    """Return the trigger function's name for a table, without its schema.
+
+    It ends in a digest of the table's whole name: joined with `_` or cut to the 63 bytes of an identifier, the names of
+    two tables may be the same.
+    """
+    readable = re.sub(r"[^a-z0-9]+", "_", capture.table.lower()).strip("_")
+    return f"capture_{readable[:32]}_{hashlib.sha256(capture.table.encode()).hexdigest()[:16]}"
 
 
 def trigger_names() -> list[str]:
     """Return the names of the triggers that every captured table has."""
     return [f"salespulse_{event}" for event in TRIGGER_EVENTS]
+
+
+def _installed_functions(connection: psycopg.Connection[Any], mapping: SourceMapping) -> set[str]:
+    rows = connection.execute(query("source.installed_captures")).fetchall()
+    return {function for source_name, function in rows if source_name == mapping.name}
+
+
+def _drop_functions(connection: psycopg.Connection[Any], functions: set[str]) -> None:
+    for function in sorted(functions):
+        # CASCADE takes the triggers, which are the only things that depend on a trigger function.
+        connection.execute(
+            sql.SQL("DROP FUNCTION IF EXISTS {}() CASCADE").format(sql.Identifier("salespulse_source", function))
+        )
 
 
 def _install_capture(connection: psycopg.Connection[Any], mapping: SourceMapping, capture: Capture) -> None:

@@ -1,5 +1,6 @@
 """Mappings: a folder with `source.toml` (which column holds a changed entity's key) and `views.sql` (its present rows)."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import LiteralString, Self
@@ -10,11 +11,32 @@ from dbconnect.errors import SalespulseError
 from dbsql import sql_root
 
 ENTITIES = ("tenant", "store", "product", "product_group", "customer", "sale", "return")
+# A part of a table's name: in double quotes (a quote within is doubled), or without dots and quotes.
+_PART = r'("(?:[^"]|"")+"|[^."\s]+)'
+_TABLE = re.compile(rf"{_PART}\.{_PART}")
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 KEY_TYPES = ("text", "bigint", "integer", "uuid")
 
 
 class SourceError(SalespulseError):
     """The mapping is malformed, or does not fit the application's schema."""
+
+
+def _parse_table(text: str) -> tuple[str, str]:
+    """Return schema and table of `schema.table`, of which each part may stand in double quotes."""
+    match = _TABLE.fullmatch(text)
+    if match is None:
+        message = f"table {text!r} must be written schema.table, with double quotes around a name that holds a dot"
+        raise ValueError(message)
+    schema, table = (part[1:-1].replace('""', '"') if part.startswith('"') else part for part in match.groups())
+    return schema, table
+
+
+def _quote_table(schema: str, table: str) -> str:
+    """Return the one spelling of a table's name, with quotes only where SQL needs them."""
+    return ".".join(
+        name if _PLAIN_NAME.fullmatch(name) else '"{}"'.format(name.replace('"', '""')) for name in (schema, table)
+    )
 
 
 class _Strict(BaseModel):
@@ -38,7 +60,10 @@ class Change(_Strict):
 
 
 class Capture(_Strict):
-    """One captured table, as `schema.table`, and what a changed row of it means."""
+    """One captured table and what a changed row of it means.
+
+    `table` is `schema.table`, each part as the catalogue spells it; a part in double quotes may hold dots, as in SQL.
+    """
 
     table: str
     changes: tuple[Change, ...]
@@ -46,20 +71,17 @@ class Capture(_Strict):
     @field_validator("table")
     @classmethod
     def _check_table(cls, value: str) -> str:
-        if value.count(".") != 1 or not all(value.split(".")):
-            message = f"table {value!r} must be written schema.table"
-            raise ValueError(message)
-        return value
+        return _quote_table(*_parse_table(value))
 
     @property
     def schema_name(self) -> str:
-        """The schema's part of `table`."""
-        return self.table.split(".")[0]
+        """The schema's name, without quotes."""
+        return _parse_table(self.table)[0]
 
     @property
     def table_name(self) -> str:
-        """The table's part of `table`."""
-        return self.table.split(".")[1]
+        """The table's name, without quotes."""
+        return _parse_table(self.table)[1]
 
 
 class SourceMapping(_Strict):
@@ -76,6 +98,11 @@ class SourceMapping(_Strict):
             key_type = self.key_types.get(entity)
             if key_type not in KEY_TYPES:
                 message = f"key_types.{entity} is {key_type!r}; it must be one of {', '.join(KEY_TYPES)}"
+                raise ValueError(message)
+        tables = [capture.table for capture in self.capture]
+        for table in tables:
+            if tables.count(table) > 1:
+                message = f"table {table} stands twice: one entry may have several changes"
                 raise ValueError(message)
         missing = {"sale", "return"} - {change.entity for capture in self.capture for change in capture.changes}
         if missing:

@@ -30,10 +30,12 @@ def test_check_names_each_missing_thing(mapped: Installation) -> None:
     admin = mapped.admin()
     table = mapped.mapping.capture[-1].table
     key = mapped.mapping.capture[-1].changes[0].key
-    lines = next(c.table for c in mapped.mapping.capture if c.table.endswith(("sale_items", "sale_lines")))
+    lines = next(
+        c.table for c in mapped.mapping.capture if c.table.endswith(("sale_items", "sale_lines", '"SaleItem"'))
+    )
     admin.execute(f"DROP TRIGGER salespulse_delete ON {lines}".encode())
     admin.execute(f"ALTER TABLE {lines} DISABLE TRIGGER salespulse_truncate".encode())
-    admin.execute(f"ALTER TABLE {table} DROP COLUMN {key} CASCADE".encode())
+    admin.execute(f'ALTER TABLE {table} DROP COLUMN "{key}" CASCADE'.encode())
     problems = _problems(mapped)
     assert f"trigger salespulse_delete on {lines} is missing or disabled: run `salespulse source install`" in problems
     assert f"trigger salespulse_truncate on {lines} is missing or disabled: run `salespulse source install`" in problems
@@ -85,7 +87,11 @@ def test_a_dropped_column_takes_its_view_and_the_refresh_says_so(
 ) -> None:
     refresh_mapped()
     before = mapped.truth()
-    column = {"retail": "retail.sale_items DROP COLUMN tax_amount", "shop": "shop.sale_lines DROP COLUMN tax_cents"}
+    column = {
+        "retail": "retail.sale_items DROP COLUMN tax_amount",
+        "shop": "shop.sale_lines DROP COLUMN tax_cents",
+        "prisma": 'public."SaleItem" DROP COLUMN "taxAmount"',
+    }
     session.run(world, sell, 1, 2, 3)
     mapped.admin().execute(f"ALTER TABLE {column[mapped.source_name]} CASCADE".encode())
     with pytest.raises(DatabaseError, match=r"salespulse_source\.sale_line.* does not exist.*source check"):
