@@ -38,6 +38,19 @@ DELETE FROM salespulse_source.installed_capture WHERE source_name = %(source_nam
 -- The mapping views that stand in the contract's schema.
 SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'salespulse_source'::regnamespace AND c.relkind = 'v';
 
+-- name: list_dependants
+-- Views outside the contract's schema that read a view in it.
+SELECT DISTINCT r.ev_class::regclass::text AS view_name
+FROM pg_depend AS d
+INNER JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+INNER JOIN pg_class AS dependant ON r.ev_class = dependant.oid
+INNER JOIN pg_class AS v ON d.refclassid = 'pg_class'::regclass AND d.refobjid = v.oid
+WHERE
+    v.relnamespace = 'salespulse_source'::regnamespace
+    AND v.relkind = 'v'
+    AND dependant.relnamespace <> v.relnamespace
+ORDER BY view_name;
+
 -- name: grant_views
 -- The pipeline's role reads them where a setting lets the refresh read the primary.
 GRANT SELECT ON ALL TABLES IN SCHEMA salespulse_source TO salespulse_reader, salespulse_pipeline;

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -19,7 +21,7 @@ TRIGGER_EVENTS = {
 
 
 def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, *, lock_timeout_s: float = 5.0) -> None:
-    """Create the mapping's views, trigger functions and triggers, all or nothing.
+    """Create the mapping's views, trigger functions and triggers, all or nothing; what it no longer has goes.
 
     Args:
         connection: autocommit, to the primary, as the owner of the application's tables (or one who may add triggers).
@@ -28,41 +30,114 @@ def install_source(connection: psycopg.Connection[Any], mapping: SourceMapping, 
             application has waited no longer.
 
     Raises:
-        SourceError: a table or column is missing, a privilege is missing, or a lock timed out.
+        SourceError: another mapping is installed, a table, column or privilege is missing, a view that is not the
+            mapping's hangs on one of its views, or a lock timed out.
     """
+    with _install_transaction(connection, mapping, lock_timeout_s):
+        others = _installed_mappings(connection) - {mapping.name}
+        if others:
+            raise _other_mapping(mapping, others)
+        _replace_views(connection, mapping)
+        connection.execute(query("source.grant_views"))
+        previous = _installed_functions(connection, mapping)
+        connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
+        for capture in mapping.capture:
+            _install_capture(connection, mapping, capture)
+        _drop_functions(connection, previous - {function_name(capture) for capture in mapping.capture})
+
+
+def uninstall_source(
+    connection: psycopg.Connection[Any], mapping: SourceMapping, *, lock_timeout_s: float = 5.0
+) -> bool:
+    """Drop the mapping's triggers, functions and views, all or nothing; the change log and the application's tables stay.
+
+    Returns:
+        Whether it was installed.
+
+    Raises:
+        SourceError: another mapping is installed, a privilege is missing, a view that is not the mapping's hangs on one
+            of its views, or a lock timed out.
+    """
+    with _install_transaction(connection, mapping, lock_timeout_s):
+        installed = _installed_mappings(connection)
+        if not installed:
+            return False
+        if mapping.name not in installed:
+            raise _other_mapping(mapping, installed)
+        _drop_functions(connection, _installed_functions(connection, mapping))
+        connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
+        if installed == {mapping.name}:
+            _drop_views(connection)
+    return True
+
+
+@contextmanager
+def _install_transaction(
+    connection: psycopg.Connection[Any], mapping: SourceMapping, lock_timeout_s: float
+) -> Iterator[None]:
+    """Open the transaction of an install or uninstall, and say in one sentence why it was rolled back."""
     try:
         with connection.transaction():
             connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(lock_timeout_s * 1000)}ms"])
-            connection.execute(mapping.views)
-            connection.execute(query("source.grant_views"))
-            previous = _installed_functions(connection, mapping)
-            connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
-            for capture in mapping.capture:
-                _install_capture(connection, mapping, capture)
-            _drop_functions(connection, previous - {function_name(capture) for capture in mapping.capture})
+            yield
     except psycopg.errors.LockNotAvailable as error:
         raise SourceError(
-            f"a table of {mapping.name} stayed locked for {lock_timeout_s:g} s, and nothing was installed: "
+            f"a table of {mapping.name} stayed locked for {lock_timeout_s:g} s, and nothing was changed: "
             "try again when no long transaction is running"
         ) from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName) as error:
         raise SourceError(
             f"the mapping {mapping.name} does not fit this database: {error.diag.message_primary}. Nothing was "
-            f"installed; `salespulse source check {mapping.name}` lists every difference"
+            f"changed; `salespulse source check {mapping.name}` lists every difference"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise SourceError(
             f"{error.diag.message_primary}: install as the owner of the application's tables (SALESPULSE_ADMIN_URL)"
         ) from error
+    except psycopg.DatabaseError as error:
+        if isinstance(error, psycopg.OperationalError):
+            raise
+        raise SourceError(
+            f"the mapping {mapping.name} can't be installed or uninstalled: {error.diag.message_primary or error}. "
+            "Nothing was changed; views.sql must run on this database"
+        ) from error
 
 
-def uninstall_source(connection: psycopg.Connection[Any], mapping: SourceMapping) -> None:
-    """Drop the mapping's triggers, functions and views; the change log and the application's tables stay."""
-    with connection.transaction():
-        _drop_functions(connection, _installed_functions(connection, mapping))
-        connection.execute(query("source.forget_captures"), {"source_name": mapping.name})
-        for (view,) in connection.execute(query("source.list_views")).fetchall():
-            connection.execute(sql.SQL("DROP VIEW {}").format(sql.Identifier("salespulse_source", view)))
+def _other_mapping(mapping: SourceMapping, installed: set[str]) -> SourceError:
+    names = " and ".join(sorted(installed))
+    return SourceError(f"{names} is installed, not {mapping.name}: run `salespulse source uninstall` for {names} first")
+
+
+def _installed_mappings(connection: psycopg.Connection[Any]) -> set[str]:
+    return {source_name for source_name, _ in connection.execute(query("source.installed_captures")).fetchall()}
+
+
+def _replace_views(connection: psycopg.Connection[Any], mapping: SourceMapping) -> None:
+    """Create the views again: PostgreSQL replaces no column's type or name in place.
+
+    Within the transaction, so that a reader waits rather than misses a view. Where a foreign view hangs on them they are
+    replaced in place, which suffices as long as columns are the same.
+    """
+    dependants = [row[0] for row in connection.execute(query("source.list_dependants")).fetchall()]
+    if not dependants:
+        _drop_views(connection)
+    try:
+        connection.execute(mapping.views)
+    except (psycopg.errors.InvalidTableDefinition, psycopg.errors.DuplicateTable) as error:
+        if not dependants:
+            raise
+        raise SourceError(
+            f"{error.diag.message_primary}, and {', '.join(dependants)} can't do without the view: drop it, install, "
+            "and create it again. Nothing was changed"
+        ) from error
+
+
+def _drop_views(connection: psycopg.Connection[Any]) -> None:
+    views = [row[0] for row in connection.execute(query("source.list_views")).fetchall()]
+    if views:
+        # In one statement, so that views may read one another.
+        names = [sql.Identifier("salespulse_source", view) for view in views]
+        connection.execute(sql.SQL("DROP VIEW {}").format(sql.SQL(", ").join(names)))
 
 
 def function_name(capture: Capture) -> str:

@@ -41,8 +41,8 @@ def uninstall(name: str | None) -> None:
     """Remove the mapping's triggers, functions and views; the application's tables and the change log stay."""
     mapping = load_mapping(name or load_settings().source)
     with _admin() as connection:
-        uninstall_source(connection, mapping)
-    click.echo(f"{mapping.name}: uninstalled")
+        is_removed = uninstall_source(connection, mapping)
+    click.echo(f"{mapping.name}: " + ("uninstalled" if is_removed else "nothing is installed"))
 
 
 @source.command()
