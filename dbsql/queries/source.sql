@@ -13,6 +13,18 @@ WHERE
     AND a.attnum > 0
     AND NOT a.attisdropped;
 
+-- name: list_column_numbers
+SELECT
+    a.attname AS column_name,
+    a.attnum::integer AS column_number
+FROM pg_attribute AS a
+INNER JOIN pg_class AS c ON a.attrelid = c.oid
+WHERE
+    c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+    AND c.relname = %(relation)s
+    AND a.attnum > 0
+    AND NOT a.attisdropped;
+
 -- name: list_triggers
 -- Salespulse's triggers on one table that are enabled.
 SELECT t.tgname

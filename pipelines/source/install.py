@@ -172,12 +172,16 @@ def _install_capture(connection: psycopg.Connection[Any], mapping: SourceMapping
     name = function_name(capture)
     function = sql.Identifier("salespulse_source", name)
     table = sql.Identifier(capture.schema_name, capture.table_name)
+    columns = sorted({name for change in capture.changes for name in (change.key, change.tenant) if name is not None})
     template = (sql_root() / "capture" / "trigger_function.sql").read_text(encoding="utf-8")
     connection.execute(
         sql.SQL(template).format(
             function=function,
             old_keys=_keys(capture.changes, "old_rows"),
             new_keys=_keys(capture.changes, "new_rows"),
+            has_columns=_has_columns(connection, capture, columns),
+            columns=sql.Literal(columns),
+            column_count=sql.Literal(len(columns)),
             entities=sql.Literal([change.entity for change in capture.changes]),
         )
     )
@@ -197,6 +201,18 @@ def _install_capture(connection: psycopg.Connection[Any], mapping: SourceMapping
     connection.execute(
         query("source.record_capture"),
         {"source_name": mapping.name, "table_name": capture.table, "function_name": name},
+    )
+
+
+def _has_columns(connection: psycopg.Connection[Any], capture: Capture, columns: list[str]) -> sql.Composed:
+    """Whether the table still has each column under its number, as an expression without a query."""
+    names = {"schema": capture.schema_name, "relation": capture.table_name}
+    numbers = dict(connection.execute(query("source.list_column_numbers"), names).fetchall())
+    return sql.SQL(" AND ").join(
+        sql.SQL("(pg_identify_object_as_address(1259, TG_RELID, {number})).object_names[3] = {name}").format(
+            number=sql.Literal(numbers.get(name)), name=sql.Literal(name)
+        )
+        for name in columns
     )
 
 
