@@ -1306,6 +1306,11 @@ COMMENT ON COLUMN salespulse.fact_document_payment.refund_amount IS 'money given
 
 COMMENT ON COLUMN salespulse.fact_document_payment.payment_method IS 'as the application names it';
 
+CREATE TABLE salespulse.horizon_history (
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    horizon xid8 NOT NULL
+);
+
 CREATE TABLE salespulse.hourly_store_sales (
     tenant_key integer NOT NULL,
     store_key integer NOT NULL,
@@ -1642,6 +1647,13 @@ ALTER TABLE salespulse_source.change_log ALTER COLUMN change_id ADD GENERATED AL
     CACHE 1
 );
 
+CREATE TABLE salespulse_source.change_log_pruning (
+    change_log_pruning_id boolean DEFAULT true NOT NULL,
+    pruned_through xid8 DEFAULT '0'::xid8 NOT NULL,
+    system_identifier text DEFAULT ''::text NOT NULL,
+    CONSTRAINT change_log_pruning_change_log_pruning_id_check CHECK (change_log_pruning_id)
+);
+
 CREATE TABLE salespulse_source.heartbeat (
     heartbeat_id boolean DEFAULT true NOT NULL,
     beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1708,6 +1720,9 @@ ALTER TABLE ONLY salespulse.fact_document
 ALTER TABLE ONLY salespulse.fact_document
     ADD CONSTRAINT fact_document_pkey PRIMARY KEY (document_key);
 
+ALTER TABLE ONLY salespulse.horizon_history
+    ADD CONSTRAINT horizon_history_pkey PRIMARY KEY (noted_at);
+
 ALTER TABLE ONLY salespulse.hourly_store_sales
     ADD CONSTRAINT hourly_store_sales_pkey PRIMARY KEY (tenant_key, store_key, business_date, business_hour);
 
@@ -1761,6 +1776,9 @@ ALTER TABLE ONLY salespulse.webhook_endpoint
 
 ALTER TABLE ONLY salespulse_source.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (xid, change_id);
+
+ALTER TABLE ONLY salespulse_source.change_log_pruning
+    ADD CONSTRAINT change_log_pruning_pkey PRIMARY KEY (change_log_pruning_id);
 
 ALTER TABLE ONLY salespulse_source.heartbeat
     ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (heartbeat_id);
@@ -2013,6 +2031,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_line TO sale
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.fact_document_payment TO salespulse_pipeline;
 
+GRANT SELECT,INSERT,DELETE ON TABLE salespulse.horizon_history TO salespulse_pipeline;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.hourly_store_sales TO salespulse_pipeline;
 GRANT SELECT ON TABLE salespulse.hourly_store_sales TO salespulse_dashboard;
 
@@ -2050,6 +2070,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE salespulse.webhook_endpoint TO salesp
 
 GRANT SELECT ON TABLE salespulse_source.change_log TO salespulse_reader;
 GRANT SELECT,DELETE ON TABLE salespulse_source.change_log TO salespulse_pipeline;
+
+GRANT SELECT ON TABLE salespulse_source.change_log_pruning TO salespulse_reader;
+GRANT SELECT,UPDATE ON TABLE salespulse_source.change_log_pruning TO salespulse_pipeline;
 
 GRANT SELECT ON TABLE salespulse_source.heartbeat TO salespulse_reader;
 GRANT SELECT,UPDATE ON TABLE salespulse_source.heartbeat TO salespulse_pipeline;

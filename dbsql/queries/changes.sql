@@ -38,6 +38,11 @@ SELECT
     h.beat_at,
     h.timeline AS beat_timeline,
     (
+        SELECT m.pruned_through::text::bigint
+        FROM salespulse_source.change_log_pruning AS m
+        INNER JOIN pg_control_system() AS c ON m.system_identifier = c.system_identifier::text
+    ) AS pruned_through,
+    (
         SELECT count(*)
         FROM unnest(%(anchor_xids)s::text[]::xid8[], %(anchor_change_ids)s::bigint[]) AS a (xid, change_id)
         INNER JOIN salespulse_source.change_log AS l ON a.xid = l.xid AND a.change_id = l.change_id

@@ -182,7 +182,8 @@ DROP TABLE pg_temp.stage_enqueue;
 DELETE FROM salespulse.seen_transaction;
 
 -- name: forget_state
--- History was rewritten: the next write takes a new watermark.
+-- History was rewritten: the next write takes a new watermark, and what it was before says nothing any more.
+DELETE FROM salespulse.horizon_history;
 DELETE FROM salespulse.refresh_state;
 
 -- name: count_refreshes

@@ -20,7 +20,7 @@ class RefreshOptions:
         batch_documents: sales and returns in one warehouse transaction at most.
         lock_wait_s: how long to wait for another refresh.
         statement_timeout_s: limit of one statement.
-        keep_s: applied change-log rows younger than this stay.
+        keep_s: change-log rows stay this long after they were applied.
         prune_every_s: least time between two prunings of the log.
     """
 

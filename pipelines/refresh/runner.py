@@ -235,23 +235,26 @@ def _write_log(connections: Connections, started_at: datetime, result: RefreshRe
 
 
 def _prune_change_log(connections: Connections, options: RefreshOptions, result: RefreshResult) -> None:
-    """Prune the change log behind the watermark, on the primary, at most every `prune_every_s`."""
-    state = read_state(connections.warehouse)
+    """Prune what was applied the keep time ago from the change log on the primary, at most every `prune_every_s`."""
+    warehouse = connections.warehouse
+    state = read_state(warehouse)
     if connections.primary is None or state is None or state.pruned_at is None:
         return
     if datetime.now(UTC) - state.pruned_at < timedelta(seconds=options.prune_every_s):
         return
-    while True:
-        rows = connections.primary.execute(
+    warehouse.execute(query("retention.note_horizon"))
+    past = warehouse.execute(query("retention.read_past_horizon"), {"keep_s": options.keep_s}).fetchone()
+    while past is not None:
+        row = connections.primary.execute(
             query("retention.prune_change_log"),
             {
-                "horizon": str(state.horizon),
-                "keep_s": options.keep_s,
+                "horizon": past["horizon"],
                 "anchor_change_ids": [change_id for _, change_id in state.anchors],
                 "row_limit": _PRUNE_ROWS,
             },
-        ).rowcount
+        ).fetchone()
+        rows = row["pruned"] if row is not None else 0
         result.pruned += rows
         if rows < _PRUNE_ROWS:
             break
-    connections.warehouse.execute(query("retention.mark_change_log_pruned"))
+    warehouse.execute(query("retention.mark_change_log_pruned"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
@@ -98,7 +99,7 @@ def open_snapshot(
             system_identifier=position["system_identifier"],
             as_of=max(moment for moment in (position["replayed_at"], row["beat_at"]) if moment is not None),
             is_replica=position["is_replica"],
-            breaks=_breaks(state, timeline, row["horizon"], row["anchors_found"]),
+            breaks=_breaks(state, timeline, row),
         )
 
 
@@ -119,15 +120,26 @@ def _check_reached(warehouse: Connection, lsn: str, applied_lsn: str) -> None:
         )
 
 
-def _breaks(state: RefreshState | None, timeline: int, horizon: int, anchors_found: int) -> tuple[str, ...]:
-    """Name what shows that history was rewritten: after an asynchronous failover transaction ids are used again."""
+def _breaks(state: RefreshState | None, timeline: int, visible_row: dict[str, Any]) -> tuple[str, ...]:
+    """Name what shows that history was rewritten, or that part of the change log was pruned before it was applied.
+
+    After an asynchronous failover transaction ids are used again. A warehouse that was restored from a backup may need rows
+    that are gone.
+    """
     if state is None:
         return ()
     breaks = []
     if timeline != state.timeline:
         breaks.append(f"timeline {timeline} instead of {state.timeline}: another server was promoted")
-    if horizon < state.horizon:
-        breaks.append(f"transaction horizon {horizon} is below the watermark {state.horizon}: ids are being reused")
-    if anchors_found < len(state.anchors):
-        breaks.append(f"{len(state.anchors) - anchors_found} applied rows of the change log are gone")
+    if visible_row["horizon"] < state.horizon:
+        breaks.append(
+            f"transaction horizon {visible_row['horizon']} is below the watermark {state.horizon}: ids are being reused"
+        )
+    if visible_row["anchors_found"] < len(state.anchors):
+        breaks.append(f"{len(state.anchors) - visible_row['anchors_found']} applied rows of the change log are gone")
+    if (visible_row["pruned_through"] or 0) > state.horizon:
+        breaks.append(
+            f"the change log is pruned through transaction {visible_row['pruned_through']}, above the watermark {state.horizon}: "
+            "the warehouse is older than the log"
+        )
     return tuple(breaks)
