@@ -128,7 +128,7 @@ def stage_documents(
 
     # The replica reads the next rows while the warehouse works on the previous ones.
     with start("document") as rows:
-        _prepare_batch_tables(warehouse)
+        prepare_batch_tables(warehouse)
         copy_into(rows, warehouse, "apply.copy_stage_document")
     with start("line") as rows:
         old = warehouse.execute(query("apply.read_old_documents")).rowcount
@@ -158,12 +158,7 @@ def stage_documents(
     return lines
 
 
-def clear_batch_tables(connections: Connections) -> None:
-    """Empty the batch's temporary tables before the transaction ends."""
-    connections.warehouse.execute(query("apply.clear_batch_tables"))
-
-
-def _prepare_batch_tables(warehouse: Connection) -> None:
+def prepare_batch_tables(warehouse: Connection) -> None:
     """Ensure that the session has empty batch tables of this version.
 
     Behind a transaction pooler an older version may have used the session. Statistics of an earlier large batch do no

@@ -7,7 +7,7 @@ row, so there are no false alarms.
 from datetime import timedelta
 
 from dbsql import query
-from pipelines.refresh.apply import clear_batch_tables, stage_documents
+from pipelines.refresh.apply import prepare_batch_tables, stage_documents
 from pipelines.refresh.backfill_queue import moments
 from pipelines.refresh.connections import Connections
 from pipelines.refresh.copy_stream import copy_into, source_query, start_copy
@@ -62,7 +62,7 @@ def compare_fingerprints(
         documents = [(row["document_kind"], row["document_id"]) for row in suspects]
         stage_documents(connections, options.mapping, documents, at=phases)
         counted = warehouse.execute(query("fingerprint.count_unexplained")).fetchone()
-        clear_batch_tables(connections)
+        prepare_batch_tables(connections.warehouse)
         if counted is None or counted["unexplained"]:
             return None
     row = warehouse.execute(query("fingerprint.count_facts"), window.parameters()).fetchone()

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from dbconnect.error_mapping import mapped_errors
 from dbsql import query
-from pipelines.refresh.apply import apply_documents, clear_batch_tables, stage_documents
+from pipelines.refresh.apply import apply_documents, prepare_batch_tables, stage_documents
 from pipelines.refresh.backfill_queue import moments
 from pipelines.refresh.changes import Document
 from pipelines.refresh.connections import Connections
@@ -119,7 +119,7 @@ def _stage_window(connections: Connections, options: RefreshOptions, window: Dat
         stage_documents(connections, options.mapping, documents, at=phases)
         for name in ("stage_documents", "stage_lines", "stage_payments"):
             warehouse.execute(query(f"verify.{name}"), window.parameters())
-    clear_batch_tables(connections)
+    prepare_batch_tables(warehouse)
     warehouse.execute(query("verify.analyze_staged_source"))
     phases("stage window")
 

@@ -130,3 +130,34 @@ def test_what_waits_in_quarantine_is_no_drift(filled: Installation, connections:
     filled.wait_for_replay()
     assert verify(connections, filled.options()).is_exact
     assert one(admin, "SELECT count(*) FROM salespulse.quarantined_document") == 0
+
+
+@pytest.mark.parametrize("dates", ["all", "some", "never"])
+def test_a_range_of_which_the_source_has_nothing(installation: Installation, dates: str) -> None:
+    """Its sales went past the triggers, or there never were any; in a session that has staged nothing yet."""
+    generate(installation.admin(), tenants=2, stores=1, products=3, customers=2, sales=20, days=8)
+    installation.wait_for_replay()
+    refresh(installation.connections(), installation.options())
+    admin, never = installation.admin(), date(2031, 1, 1)
+    ends = {
+        "all": {},
+        "some": {
+            "from_date": one(admin, "SELECT min(business_date) FROM salespulse.fact_document"),
+            "to_date": one(admin, "SELECT max(business_date) FROM salespulse.fact_document"),
+        },
+        "never": {"from_date": never, "to_date": never},
+    }[dates]
+    admin.execute("SET session_replication_role = replica")
+    for table in ("payments", "sales_return_items", "sales_returns", "sale_items", "sales"):
+        admin.execute(f"DELETE FROM retail.{table}".encode())
+    for table in ("daily_store_sales", "hourly_store_sales"):
+        admin.execute(
+            f"UPDATE salespulse.{table} SET business_date = '2031-01-01' "
+            f"WHERE business_date = (SELECT min(business_date) FROM salespulse.{table})".encode()
+        )
+    installation.wait_for_replay()
+    assert not verify(installation.connections(), installation.options(), **ends).is_exact
+    assert not verify(installation.connections(), installation.options(), **ends, repair=True).is_exact
+    assert verify(installation.connections(), installation.options(), **ends).is_exact
+    if dates == "all":
+        assert installation.rollup_errors() == {}
