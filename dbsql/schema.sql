@@ -776,14 +776,25 @@ $$;
 CREATE FUNCTION salespulse.is_time_zone(zone text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
+    IF zone ~ '[0-9<]' THEN
+        IF zone !~* '^((etc/)?gmt[+-]?0|etc/gmt(\+([1-9]|1[0-2])|-([1-9]|1[0-4]))|est5edt|cst6cdt|mst7mdt|pst8pdt)$' THEN
+            RETURN false;
+        END IF;
+    ELSIF lower(zone) IN ('localtime', 'posixrules') OR zone ~* '^(posix|right)/' THEN
+        RETURN false;
+    ELSIF lower(zone) NOT IN ('utc', 'uct', 'gmt', 'zulu', 'est', 'mst', 'hst') AND zone NOT LIKE '%/%' THEN
+        IF EXISTS (SELECT FROM pg_timezone_abbrevs AS a WHERE a.abbrev = upper(zone)) THEN
+            RETURN false;
+        END IF;
+    END IF;
     RETURN (timestamptz 'epoch' AT TIME ZONE zone) IS NOT NULL;
 EXCEPTION
     WHEN invalid_parameter_value THEN
         RETURN false;
 END
-$$;
+$_$;
 
 CREATE FUNCTION salespulse.mark_tenants_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER

@@ -721,8 +721,10 @@ SELECT
     format(
         '%s of tenant %L in store %L at %s: %s',
         d.document_kind, d.tenant_id, d.store_id, coalesce(d.occurred_at::text, 'no moment'), d.problem
-    ) AS detail
+    )
+    || CASE WHEN d.problem = 'unknown time zone' THEN format(' %L', s.time_zone) ELSE '' END AS detail
 FROM pg_temp.new_document AS d
+LEFT JOIN salespulse.dim_store AS s ON d.store_key = s.store_key
 WHERE d.problem IS NOT NULL
 ON CONFLICT (document_id, document_kind) DO UPDATE
     SET
