@@ -6,11 +6,11 @@ is still open; `verify` must agree at every point; drift made by hand must be fo
 
 import contextlib
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar, TypeAlias
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from psycopg import sql
 
 from dbconnect import SalespulseError
@@ -84,6 +84,7 @@ class SalesMachine(RuleBasedStateMachine):
         self.is_paused = False
         self.prepared: list[str] = []
         self.committed: dict[str, Rollup] = {}
+        self.as_of = datetime.fromtimestamp(0, UTC)
 
     @initialize(writes=WRITES)
     def start(self, writes: Writes) -> None:
@@ -143,6 +144,7 @@ class SalesMachine(RuleBasedStateMachine):
         self.catch_up()
         result = refresh(self.connections, self.installation.options(batch_documents=batch, prune_every_s=0, keep_s=0))
         assert result.is_drained
+        assert result.reconciled == ()
         self.assert_exact()
 
     @rule(step=STEP, session=SESSION, name=st.sampled_from(sorted(OFTEN)), a=SMALL, b=SMALL)
@@ -223,6 +225,14 @@ class SalesMachine(RuleBasedStateMachine):
         self.is_paused = not self.is_paused
 
     # ------------------------------------------------------------------------------------------------------ the checks
+
+    @invariant()
+    def history_is_unbroken(self) -> None:
+        """`as_of` never falls, and nothing that happens here is a break in the source's history."""
+        assert one(self.admins[0], "SELECT count(*) FROM salespulse.continuity_event") == 0
+        as_of = one(self.admins[0], "SELECT coalesce(max(as_of), 'epoch') FROM salespulse.refresh_state")
+        assert as_of >= self.as_of
+        self.as_of = as_of
 
     def catch_up(self) -> None:
         """Let the standby show what is committed now (a paused one shows what it did), and remember what that is."""

@@ -9,12 +9,13 @@ from datetime import date
 import pytest
 
 from dbconnect import LockTimeoutError
+from local_stack.waiting import wait_until
 from pipelines.refresh import Connections, RefreshResult, enqueue_range, read_state, refresh
 from pipelines.refresh.options import Phases
 from pipelines.refresh.runner import no_hook, refresh_transaction
 from tests.pipelines.refresh.sessions import Session
 from tests.pipelines.source.operations import STORES, ZONES, World, return_half, seed, sell
-from tests.warehouse import Installation
+from tests.warehouse import Installation, one
 
 Refreshed = Callable[..., RefreshResult]
 
@@ -80,6 +81,39 @@ def test_a_second_refresher_gives_up_when_the_first_does_not_let_go(
 
     refresh(connections, installation.options(), at=at)
     assert blocked_steps
+    assert installation.rollup_errors() == {}
+
+
+def test_a_refresher_that_waited_reads_what_the_first_one_read_or_newer(
+    installation: Installation, world: World, connections: Connections
+) -> None:
+    """The lock is taken before the snapshot opens: else the second one writes an older state of the same sale, for good."""
+    refresh(installation.connections(), installation.options())
+    session, admin, second = Session(installation), installation.admin(), installation.connections()
+    session.run(world, sell, 1, 2, 3)
+    installation.wait_for_replay()
+    results: list[RefreshResult] = []
+    waiter = threading.Thread(target=lambda: results.append(refresh(second, installation.options())))
+
+    def at(step: str) -> None:
+        if step == "lock" and not waiter.is_alive() and not results:
+            waiter.start()
+            wait_until(
+                lambda: one(admin, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+                timeout_s=30,
+                what="the second refresh to wait for the lock",
+            )
+            for sale in world.sales:
+                session.connection.execute(
+                    "UPDATE retail.sale_items SET quantity = quantity + 1 WHERE sale_id = %s", [sale]
+                )
+            installation.wait_for_replay()
+
+    refresh(connections, installation.options(), at=at)
+    waiter.join()
+    assert [result.reconciled for result in results] == [()]
+    assert installation.rollup_errors() == {}
+    refresh(connections, installation.options())
     assert installation.rollup_errors() == {}
 
 

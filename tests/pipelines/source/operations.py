@@ -129,7 +129,9 @@ def add_orphan_line(world: World, a: int, b: int, c: int) -> Iterator[Statement]
 
 def return_half(world: World, a: int, b: int, c: int) -> Iterator[Statement]:
     """Some of a sale's goods come back."""
-    key, store, sale = world.new_key(), pick(STORES, b), world.sale(a)
+    store, sale = pick(STORES, b), world.sale(a)
+    # A return's id is unique among returns only: it is mostly that of a sale.
+    key = world.new_key() if sale in world.returns else sale
     world.returns.append(key)
     yield "insert_return", {
         "id": key, "tenant": STORES[store], "store": store, "sale": sale,
@@ -169,6 +171,11 @@ def _tenant_of(world: World, b: int, c: int) -> str:
     return STORES[pick(STORES, b)]
 
 
+def _other_tenant(world: World, b: int, c: int) -> str:
+    """A tenant whose store it is not."""
+    return "2" if _tenant_of(world, b, c) == "1" else "1"
+
+
 def _store(world: World, b: int, c: int) -> str:
     return str(pick(STORES, b))
 
@@ -195,6 +202,7 @@ OFTEN: dict[str, Operation] = {
     "void_sale": _on_sale("void_sale"),
     "complete_sale": _on_sale("complete_sale"),
     "move_sale": _on_sale("move_sale", tenant=_tenant_of, store=_store),
+    "misfile_sale": _on_sale("move_sale", tenant=_other_tenant, store=_store),
     "set_customer": _on_sale("set_customer", customer=lambda w, b, c: pick([None, *CUSTOMERS], b)),
     "set_moment": _on_sale("set_moment", at=lambda w, b, c: pick(MOMENTS, b)),
     "delete_return": _on_return("delete_return"),

@@ -14,7 +14,8 @@ FROM retail.sales AS s
 JOIN retail.stores AS st ON st.id = s.store_id
 JOIN retail.tenants AS t ON t.id = s.tenant_id
 WHERE s.status = 'completed' AND s.deleted_at IS NULL AND (
-    NOT truth.knows(coalesce(st.timezone, t.timezone))
+    st.tenant_id <> s.tenant_id
+    OR NOT truth.knows(coalesce(st.timezone, t.timezone))
     OR s.sold_at < '1900-01-01' OR s.sold_at >= '2200-01-01'
     OR EXISTS (
         SELECT FROM retail.sale_items AS i
@@ -32,7 +33,8 @@ SELECT 'return', r.id
 FROM retail.sales_returns AS r
 JOIN retail.stores AS st ON st.id = r.store_id
 JOIN retail.tenants AS t ON t.id = r.tenant_id
-WHERE r.status = 'completed' AND r.deleted_at IS NULL AND NOT truth.knows(coalesce(st.timezone, t.timezone));
+WHERE r.status = 'completed' AND r.deleted_at IS NULL
+AND (st.tenant_id <> r.tenant_id OR NOT truth.knows(coalesce(st.timezone, t.timezone)));
 
 CREATE VIEW truth.tenants AS
 SELECT id, CASE WHEN truth.knows(timezone) THEN timezone ELSE 'UTC' END AS timezone FROM retail.tenants;
