@@ -32,8 +32,9 @@ R = TypeVar("R")
 
 
 class AsyncLimiter:
-    """Decide by policy and key; checks that arrive together go to Redis as one script call. For one event loop at a time.
+    """Decide by policy and key; checks that arrive together go to Redis as one script call.
 
+    Any number of event loops may share one, at once too; a loop's connections are its own, and are closed as it ends.
     No method raises when Redis is unavailable: the decision is `degraded`.
 
     Args:

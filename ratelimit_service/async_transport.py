@@ -1,11 +1,10 @@
-"""Send script calls to Redis from an event loop; calls that arrive together go as one script call."""
+"""Send script calls to Redis from event loops; calls that arrive together go as one script call."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,27 +15,31 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 
+from ratelimit_service.async_connections import AsyncConnectionPool
 from ratelimit_service.backoff import CircuitBreaker
 from ratelimit_service.calls import Call, batches, join, split
 from ratelimit_service.cluster_map import Address, ClusterMap
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
 from ratelimit_service.script import SHA, TEXT
-from ratelimit_service.transport import OUTAGE, REDIRECTS_MAX, STALE_S, BusyError, CircuitOpenError
+from ratelimit_service.transport import CONNECT_MAX_S, OUTAGE, REDIRECTS_MAX, BusyError, CircuitOpenError
 
 _IN_FLIGHT_MAX = 4
 
 
 class AsyncTransport:
-    """Batched script calls with a redis-py asyncio client's settings, for one event loop at a time.
+    """Batched script calls with a redis-py asyncio client's settings, from any number of event loops at once.
+
+    Circuit breakers and the cluster's map are common; connections and queues are each loop's own.
 
     Args:
-        client: any asyncio redis-py client; a cluster client is initialised on first use.
+        client: any asyncio redis-py client.
         options: deadline, batch size, connections, circuit breakers.
         clock: monotonic seconds, for the breakers.
 
     Attributes:
         observe: called with the seconds of each answered round trip.
+        cluster_map: the cluster's slots and nodes; None until they are read, and without a cluster.
     """
 
     def __init__(
@@ -45,39 +48,43 @@ class AsyncTransport:
         options: Options,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._options = options
-        self._clock = clock
+        self.options = options
+        self.clock = clock
         self.observe: Callable[[float], None] = lambda _: None
-        self._client = client
-        self._pending: list[tuple[Call, asyncio.Future[bytes]]] = []
-        self._running: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_flush_due = False
-        self._idle: dict[Address | None, deque[tuple[Any, float]]] = {}
-        self._semaphores: dict[Address | None, asyncio.Semaphore] = {}
-        self._breakers: dict[Address | None, CircuitBreaker] = {}
-        self._map: ClusterMap | None = None
+        self.cluster_map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
-        retry: Any = Retry(NoBackoff(), 0)
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopTransport] = {}
+        self._breakers: dict[Address | None, CircuitBreaker] = {}
         if isinstance(client, redis.asyncio.RedisCluster):
+            self.cluster_nodes = client.nodes_manager
             kind = SSLConnection if client.connection_kwargs.get("connection_class") is SSLConnection else Connection
             settings = connection_settings(
                 client.connection_kwargs,
                 timeout_s=None,
-                connect_s=options.deadline_s,
-                retry=retry,
+                connect_s=CONNECT_MAX_S,
+                retry=Retry(NoBackoff(), 0),
             )
-            self._make: Callable[[Any], Any] = lambda address: kind(host=address[0], port=address[1], **settings)
+            self.make: Callable[[Any], Any] = lambda address: kind(host=address[0], port=address[1], **settings)
         else:
-            make_one = connection_maker(client, options.deadline_s)
-            self._make = lambda _: make_one()
+            make_one = connection_maker(client, options.deadline_s, CONNECT_MAX_S)
+            self.make = lambda _: make_one()
 
     def open_circuits(self) -> int:
         """Return the number of open circuit breakers."""
         return sum(breaker.is_open for breaker in tuple(self._breakers.values()))
 
+    def breaker(self, owner: Address | None) -> CircuitBreaker:
+        """Return a server's circuit breaker."""
+        return self._breakers.get(owner) or self._breakers.setdefault(
+            owner, CircuitBreaker(self.options.breaker_threshold, self.options.breaker_open_s)
+        )
+
+    def owner(self, call: Call) -> Address | None:
+        """Return the cluster node that has the call's keys, as far as is known; None without a cluster."""
+        return self.cluster_map.owner(call.keys[0]) if self.cluster_map is not None else None
+
     def submit(self, call: Call) -> asyncio.Future[bytes]:
-        """Send a call with the next batch.
+        """Send a call with the next batch of the running loop.
 
         Returns:
             A future of its part of the reply. It raises as `Transport.call`, within the deadline.
@@ -85,51 +92,81 @@ class AsyncTransport:
         Raises:
             CircuitOpenError: the call was not sent.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            # Another loop (a second asyncio.run): the state of the first one is useless here.
-            self._loop, self._pending, self._idle, self._is_flush_due = loop, [], {}, False
-            self._running, self._semaphores = set(), {}
-        breaker = self._breakers.get(None if self._map is None else self._owner(call))
-        if breaker is not None and breaker.is_open and not breaker.allows(self._clock()):
+        breaker = self._breakers.get(None if self.cluster_map is None else self.owner(call))
+        if breaker is not None and breaker.is_open and not breaker.allows(self.clock()):
             raise CircuitOpenError("the circuit breaker is open")
-        future: asyncio.Future[bytes] = loop.create_future()
-        self._pending.append((call, future))
-        if not self._is_flush_due and len(self._running) < _IN_FLIGHT_MAX:
-            self._is_flush_due = True
-            loop.call_soon(self._flush)
-        return future
+        loop = asyncio.get_running_loop()
+        return (self._loops.get(loop) or self._enter(loop)).submit(call)
+
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> _LoopTransport:
+        for other in tuple(self._loops):
+            if other.is_closed():
+                self._loops.pop(other, None)
+        return self._loops.setdefault(loop, _LoopTransport(self, loop))
 
     def submit_later(self, calls: Sequence[Call]) -> None:
         """Send calls from any thread, ignoring the replies. Without a running loop they are not sent."""
-        loop = self._loop
-        if calls and loop is not None and loop.is_running():
-            for call in calls:
-                loop.call_soon_threadsafe(self._submit_ignored, call)
+        for loop in tuple(self._loops):
+            if calls and loop.is_running():
+                with suppress(RuntimeError):  # closed since
+                    loop.call_soon_threadsafe(self._submit_ignored, calls)
+                    return
 
-    def _submit_ignored(self, call: Call) -> None:
-        with suppress(CircuitOpenError):
-            self.submit(call).add_done_callback(_ignore)
+    def _submit_ignored(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            with suppress(CircuitOpenError):
+                self.submit(call).add_done_callback(_ignore)
 
-    def _breaker(self, owner: Address | None) -> CircuitBreaker:
-        if owner not in self._breakers:
-            self._breakers[owner] = CircuitBreaker(self._options.breaker_threshold, self._options.breaker_open_s)
-        return self._breakers[owner]
+    async def aclose(self) -> None:
+        """Wait for the running loop's calls, then close its connections; other loops close theirs as they end."""
+        transport = self._loops.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
 
-    def _semaphore(self, owner: Address | None) -> asyncio.Semaphore:
-        if owner not in self._semaphores:
-            self._semaphores[owner] = asyncio.Semaphore(self._options.connections)
-        return self._semaphores[owner]
 
-    def _owner(self, call: Call) -> Address | None:
-        return self._map.owner(call.keys[0]) if self._map is not None else None
+class _LoopTransport:
+    def __init__(self, common: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
+        self._common = common
+        self._options = common.options
+        self._loop = loop
+        self._pending: list[tuple[Call, asyncio.Future[bytes]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._is_flush_due = False
+        self._pools: dict[Address | None, AsyncConnectionPool] = {}
+        self._map_task: asyncio.Task[None] | None = None
+        # A loop that ends closes its async generators, and this one the connections.
+        self._lifetime = self._live()
+        with suppress(StopIteration):
+            next(self._lifetime.__anext__().__await__())
+
+    async def _live(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            for pool in self._pools.values():
+                await pool.aclose()
+
+    def submit(self, call: Call) -> asyncio.Future[bytes]:
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._pending.append((call, future))
+        if not self._is_flush_due and len(self._running) < _IN_FLIGHT_MAX:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+        return future
+
+    async def aclose(self) -> None:
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+        if self._map_task is not None:
+            self._map_task.cancel()
+        await self._lifetime.aclose()
 
     def _flush(self) -> None:
         self._is_flush_due = False
         pending, self._pending = self._pending, []
-        slot = (lambda item: key_slot(item[0].keys[0])) if self.is_cluster else None
+        slot = (lambda item: key_slot(item[0].keys[0])) if self._common.is_cluster else None
         for batch in batches(pending, slot, self._options.batch):
-            task = asyncio.ensure_future(self._run(batch))
+            task = self._loop.create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._on_done)
 
@@ -139,29 +176,27 @@ class AsyncTransport:
             self._flush()
 
     async def _run(self, batch: Sequence[tuple[Call, asyncio.Future[bytes]]]) -> None:
+        common = self._common
         calls, futures = [call for call, _ in batch], [future for _, future in batch]
-        owner = self._owner(calls[0])
-        is_waiting = False
+        owner = common.owner(calls[0])
+        started_s = time.monotonic()
         try:
             async with asyncio.timeout(self._options.deadline_s):
-                await self._load_cluster_map()
-                owner = self._owner(calls[0])
+                if common.is_cluster and common.cluster_map is None:
+                    await self._load_cluster_map()
+                    owner = common.owner(calls[0])
                 keys, requests = join(calls)
-                is_waiting = True
-                async with self._semaphore(owner):
-                    is_waiting = False
-                    started_s = time.monotonic()
-                    reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
+                reply = await self._send(owner, (SHA, len(keys), *keys, *requests))
         except asyncio.CancelledError:
             self._fail(futures, RedisError("the event loop is shutting down"))
             raise
+        except BusyError as error:
+            self._fail(futures, error)
+            return
         except OUTAGE as error:
-            if is_waiting:
-                self._fail(futures, BusyError(f"all {self._options.connections} connections were in use"))
-                return
-            self._breaker(owner).record_failure(self._clock())
-            if self._map is not None and owner is not None:
-                self._map.record_failure(owner)
+            common.breaker(owner).record_failure(common.clock())
+            if common.cluster_map is not None and owner is not None:
+                common.cluster_map.record_failure(owner)
             self._fail(futures, error)
             # Calls queued meanwhile have waited as long; they were never sent, and must not wait for another deadline.
             queue, self._pending = self._pending, []
@@ -171,8 +206,8 @@ class AsyncTransport:
             # Whatever the error, no caller may be left waiting.
             self._fail(futures, error)
             raise
-        self._breaker(owner).record_success()
-        self.observe(time.monotonic() - started_s)
+        common.breaker(owner).record_success()
+        common.observe(time.monotonic() - started_s)
         for future, part in zip(futures, split(calls, reply), strict=True):
             if not future.done():
                 future.set_result(part)
@@ -184,80 +219,82 @@ class AsyncTransport:
                 future.set_exception(error)
 
     async def _load_cluster_map(self) -> None:
-        if not isinstance(self._client, redis.asyncio.RedisCluster) or self._map is not None:
+        # In a task of its own, which outlives the check that began it.
+        if self._map_task is None or self._map_task.done():
+            self._map_task = self._loop.create_task(self._read_cluster_map())
+            self._map_task.add_done_callback(_ignore)
+        await asyncio.shield(self._map_task)
+
+    async def _read_cluster_map(self) -> None:
+        common = self._common
+        failure: BaseException = RedisError("the cluster client names no node")
+        for node in tuple(common.cluster_nodes.startup_nodes.values()):
+            address = (str(node.host), int(node.port))
+            pool = self._pool(address)
+            try:
+                connection = await pool.acquire()
+                try:
+                    reply = await _command(connection, b"CLUSTER", b"SLOTS")
+                except BaseException:
+                    await pool.discard(connection)
+                    raise
+            except OUTAGE as error:
+                failure = error
+                continue
+            pool.release(connection)
+            if common.cluster_map is None:
+                common.cluster_map = ClusterMap.of_reply(reply, address, common.cluster_nodes.address_remap)
             return
-        await self._client.initialize()
-        if self._map is not None:
-            # Another first call was quicker; building the map takes milliseconds.
-            return
-        self._map = ClusterMap.of_nodes(self._client.nodes_manager.slots_cache, self._client.get_nodes())
+        raise failure
 
     async def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
-        address = owner if self._map is None or owner is None else self._map.target(owner)
+        cluster_map = self._common.cluster_map
+        address = owner if cluster_map is None or owner is None else cluster_map.target(owner)
         is_asking = False
         for tries_left in reversed(range(REDIRECTS_MAX)):
+            pool = self._pool(address)
             try:
-                connection = await self._acquire(address)
-            except OUTAGE:
-                if self._map is None or owner is None or not tries_left:
+                connection = await self._acquire(pool)
+            except OUTAGE as error:
+                if cluster_map is None or owner is None or not tries_left or isinstance(error, BusyError):
                     raise
                 # Nothing was sent, so this is no retry: another node has the slot or knows which one has it.
-                self._map.record_failure(owner)
-                address, is_asking = self._map.target(owner), False
+                cluster_map.record_failure(owner)
+                address, is_asking = cluster_map.target(owner), False
                 continue
             try:
                 reply = await _exchange(connection, command, is_asking=is_asking)
             except AskError as redirect:
-                self._release(address, connection)
+                pool.release(connection)
                 new_address = (redirect.host or (address or ("", 0))[0], int(redirect.port))
                 is_asking = not isinstance(redirect, MovedError)
-                if self._map is not None and not is_asking:
-                    self._map.record_move(redirect.slot_id, new_address)
+                if cluster_map is not None and not is_asking:
+                    cluster_map.record_move(redirect.slot_id, new_address)
                 address = new_address
             except BaseException:
-                await connection.disconnect(nowait=True)
-                await self._drop_idle(address)
+                await pool.discard(connection)
                 raise
             else:
-                self._release(address, connection)
-                if self._map is not None and address is not None:
+                pool.release(connection)
+                if cluster_map is not None and address is not None:
                     if address != owner and not is_asking:
-                        self._map.record_move(key_slot(command[2]), address)
-                    self._map.record_success(address)
+                        cluster_map.record_move(key_slot(command[2]), address)
+                    cluster_map.record_success(address)
                 return reply
         raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times: its nodes disagree about the slots")
 
-    async def _acquire(self, address: Address | None) -> Any:
-        idle = self._idle.setdefault(address, deque())
-        connection, since_s = idle.pop() if idle else (self._make(address), 0.0)
-        if since_s and time.monotonic() - since_s < STALE_S:
-            return connection
+    async def _acquire(self, pool: AsyncConnectionPool) -> Any:
         try:
-            if since_s and await connection.can_read():
-                await connection.disconnect(nowait=True)
-            await connection.connect()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            await self._drop_idle(address)
+            return await pool.acquire()
+        except asyncio.CancelledError:
+            if pool.is_full:
+                raise BusyError(f"all {self._options.connections} connections were in use until the deadline") from None
             raise
-        return connection
 
-    def _release(self, address: Address | None, connection: Any) -> None:
-        self._idle.setdefault(address, deque()).append((connection, time.monotonic()))
-
-    async def _drop_idle(self, address: Address | None) -> None:
-        idle = self._idle.get(address)
-        while idle:
-            await idle.pop()[0].disconnect(nowait=True)
-
-    async def aclose(self) -> None:
-        """Wait for running calls, then close all connections."""
-        if self._loop is asyncio.get_running_loop():
-            if self._running:
-                await asyncio.wait(tuple(self._running))
-            for address in tuple(self._idle):
-                await self._drop_idle(address)
-        self._idle.clear()
+    def _pool(self, address: Address | None) -> AsyncConnectionPool:
+        if address not in self._pools:
+            self._pools[address] = AsyncConnectionPool(lambda: self._common.make(address), self._options)
+        return self._pools[address]
 
 
 async def _exchange(connection: Any, command: tuple[Any, ...], *, is_asking: bool) -> bytes:
@@ -270,14 +307,17 @@ async def _exchange(connection: Any, command: tuple[Any, ...], *, is_asking: boo
 
 async def _once(connection: Any, command: tuple[Any, ...], *, is_asking: bool) -> bytes:
     if is_asking:
-        await connection.send_command(b"ASKING")
-        await connection.read_response()
-    await connection.send_command(*command)
-    reply: bytes = await connection.read_response()
+        await _command(connection, b"ASKING")
+    reply: bytes = await _command(connection, *command)
     return reply
 
 
-def _ignore(future: asyncio.Future[bytes]) -> None:
+async def _command(connection: Any, *command: Any) -> Any:
+    await connection.send_command(*command)
+    return await connection.read_response()
+
+
+def _ignore(future: asyncio.Future[Any]) -> None:
     # Reading the error marks it as retrieved; units that were not refunded drain like used ones.
     if not future.cancelled():
         future.exception()

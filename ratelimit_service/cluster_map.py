@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from redis.crc import key_slot
@@ -27,6 +27,23 @@ class ClusterMap:
     def of_nodes(cls, slots: Mapping[int, Sequence[Any]], nodes: Iterable[Any]) -> Self:
         """Return the map that a redis-py cluster client has: its nodes by slot, masters first, and all its nodes."""
         return cls(((slot, _address(replicas[0])) for slot, replicas in slots.items()), map(_address, nodes))
+
+    @classmethod
+    def of_reply(cls, reply: Sequence[Any], source: Address, remap: Callable[[Address], Address] | None) -> Self:
+        """Return the map that a CLUSTER SLOTS reply describes.
+
+        Args:
+            reply: first slot, last slot, then (host, port, ...) of the master and each replica, per range.
+            source: the node that replied; it may not know its own host.
+            remap: the cluster client's `address_remap`.
+        """
+
+        def address(node: Sequence[Any]) -> Address:
+            node_address = ((node[0] or b"").decode() or source[0], int(node[1]))
+            return remap(node_address) if remap else node_address
+
+        slots = {slot: address(row[2]) for row in reply for slot in range(row[0], row[1] + 1)}
+        return cls(slots.items(), (address(node) for row in reply for node in row[2:]))
 
     def owner(self, key: bytes) -> Address:
         """Return the node that has the key's slot, as far as is known."""

@@ -67,12 +67,21 @@ def connection_settings(
     return settings
 
 
-def connection_maker(client: redis.Redis | redis.asyncio.Redis, deadline_s: float) -> Callable[[], Any]:
-    """Return a factory of unconnected connections to a single-server or Sentinel client's server."""
+def connection_maker(
+    client: redis.Redis | redis.asyncio.Redis, deadline_s: float, connect_s: float | None = None
+) -> Callable[[], Any]:
+    """Return a factory of unconnected connections to a single-server or Sentinel client's server.
+
+    Args:
+        client: whose server and settings.
+        deadline_s: seconds for each read and write.
+        connect_s: seconds to connect; None is the deadline.
+    """
+    connect_s = connect_s or deadline_s
     pool: Any = client.connection_pool
     is_async = isinstance(client, redis.asyncio.Redis)
     retry: Any = AsyncRetry(NoBackoff(), 0) if is_async else Retry(NoBackoff(), 0)
-    limits: dict[str, Any] = {"timeout_s": None if is_async else deadline_s, "connect_s": deadline_s, "retry": retry}
+    limits: dict[str, Any] = {"timeout_s": None if is_async else deadline_s, "connect_s": connect_s, "retry": retry}
     settings = connection_settings(pool.connection_kwargs, **limits)
     if isinstance(pool, SentinelConnectionPool | AsyncSentinelPool):
         sentinels = [node.connection_pool.connection_kwargs for node in pool.sentinel_manager.sentinels]

@@ -27,6 +27,10 @@ OUTAGE = (RedisError, OSError)
 REDIRECTS_MAX = 5
 STALE_S = 1.0
 """A connection that was idle for longer is tested before use."""
+CONNECT_MAX_S = 10.0
+"""Longest time to connect; it goes on beside the checks, whose deadline is shorter."""
+CONNECTING_MAX = 8
+"""Connections to one server in the making at a time."""
 _TIMEOUT_MIN_S = 0.001
 _FULL_DEADLINE = 0.9
 
