@@ -6,8 +6,9 @@ import asyncio
 import functools
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -24,7 +25,14 @@ from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.script import Op
-from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
+from ratelimit_service.slots import (
+    SLOT_ID_BYTES,
+    UNSENT_RELEASES_MAX,
+    Slot,
+    SlotLease,
+    may_hold_slot,
+    read_slot_id,
+)
 from ratelimit_service.transport import OUTAGE
 
 P = ParamSpec("P")
@@ -64,7 +72,10 @@ class AsyncLimiter:
             open_circuits=self._transport.open_circuits,
             clock=clock,
         )
-        self._transport.observe = self._core.metrics.redis_latency.observe
+        self._unsent_releases: deque[Call] = deque(maxlen=UNSENT_RELEASES_MAX)
+        # Tries whose callers were cancelled, until their slots are released.
+        self._ownerless: set[asyncio.Future[bytes]] = set()
+        self._transport.observe = self._on_answer
 
     @property
     def metrics(self) -> Metrics:
@@ -105,10 +116,49 @@ class AsyncLimiter:
             self._core.abandon([call])
             raise
 
+    async def _take(self, call: Call) -> Decision:
+        future = self._submit(call)
+        try:
+            # Not awaited itself, since then a caller who is cancelled would cancel it.
+            await asyncio.wait([future])
+            return self._core.finish(call, future.result())
+        except OUTAGE as error:
+            decision = self._core.fail(call, error)
+            if may_hold_slot(call, decision, error):
+                self._unsent_releases.append(self._core.begin_hold(call, Op.RELEASE))
+            return decision
+        except BaseException:
+            self._ownerless.add(future)
+            future.add_done_callback(functools.partial(self._release_ownerless, call))
+            raise
+
+    def _release_ownerless(self, call: Call, future: asyncio.Future[bytes]) -> None:
+        self._ownerless.discard(future)
+        self._unsent_releases.append(self._core.begin_hold(call, Op.RELEASE))
+        if not future.exception():
+            self._send_releases()
+
+    def _on_answer(self, duration_s: float) -> None:
+        self._core.metrics.redis_latency.observe(duration_s)
+        if self._unsent_releases:
+            self._send_releases()
+
+    def _send_releases(self) -> None:
+        for _ in range(len(self._unsent_releases)):
+            with suppress(IndexError):  # another thread's loop sends them
+                call = self._unsent_releases.popleft()
+                self._submit(call).add_done_callback(functools.partial(self._on_release, call))
+
+    def _on_release(self, call: Call, future: asyncio.Future[bytes]) -> None:
+        if future.cancelled() or future.exception():
+            self._unsent_releases.append(call)
+
     async def _number(self, call: Call) -> int:
         try:
             return self._core.finish_number(call, await self._transport.submit(call))
         except OUTAGE as error:
+            if call.op is Op.RELEASE:
+                self._unsent_releases.append(call)
             return self._core.fail_number(call, error)
 
     async def check_many(self, requests: Sequence[CheckRequest]) -> list[Decision]:
@@ -131,7 +181,7 @@ class AsyncLimiter:
         return decisions
 
     def _submit(self, call: Call) -> asyncio.Future[bytes]:
-        # For check_many: an open circuit is raised when the future is awaited, so that the other calls are sent.
+        # An open circuit is raised when the future is awaited: of several calls the others are sent.
         try:
             return self._transport.submit(call)
         except OUTAGE as error:
@@ -192,7 +242,7 @@ class AsyncLimiter:
         backoff = Backoff(timeout_s, self._core.clock, is_polling=True)
         while True:
             call = self._core.begin_slot(policy, key, cost, tenant, secrets.token_bytes(SLOT_ID_BYTES))
-            decision = await self._decide(call)
+            decision = await self._take(call)
             if decision.allowed:
                 return Slot(call, decision)
             pause_s = backoff.pause_s(decision)
@@ -270,7 +320,10 @@ class AsyncLimiter:
         return decorate
 
     async def aclose(self) -> None:
-        """Refund leased units and close the connections."""
+        """Refund leased units, send the releases that Redis did not answer, and close the connections."""
+        if self._ownerless:
+            await asyncio.wait(tuple(self._ownerless))
+        self._send_releases()
         for call in self._core.refund_leases():
             await self._number(call)
         await self._transport.aclose()

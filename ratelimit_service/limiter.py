@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -22,7 +23,14 @@ from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
 from ratelimit_service.script import Op
-from ratelimit_service.slots import SLOT_ID_BYTES, Slot, SlotLease, read_slot_id
+from ratelimit_service.slots import (
+    SLOT_ID_BYTES,
+    UNSENT_RELEASES_MAX,
+    Slot,
+    SlotLease,
+    may_hold_slot,
+    read_slot_id,
+)
 from ratelimit_service.transport import OUTAGE, Transport
 
 P = ParamSpec("P")
@@ -54,6 +62,7 @@ class Limiter:
     ) -> None:
         options = options or Options()
         self._transport = Transport(client, options, clock)
+        self._unsent_releases: deque[Call] = deque(maxlen=UNSENT_RELEASES_MAX)
         self._core = Core(
             policies,
             options,
@@ -105,19 +114,36 @@ class Limiter:
         try:
             reply = self._transport.call(call.keys, call.requests)
         except OUTAGE as error:
-            return core.fail(call, error)
+            decision = core.fail(call, error)
+            if may_hold_slot(call, decision, error):
+                self._unsent_releases.append(core.begin_hold(call, Op.RELEASE))
+            return decision
         except BaseException:
             core.abandon([call])
+            if call.slot_id:
+                self._number(core.begin_hold(call, Op.RELEASE))
             raise
         core.metrics.redis_latency.observe(core.clock() - started_s)
+        if self._unsent_releases:
+            self._send_releases()
         return core.finish(call, reply)
 
     def _number(self, call: Call) -> int:
         try:
             reply = self._transport.call(call.keys, call.requests)
-        except OUTAGE as error:
+        except BaseException as error:
+            if call.op is Op.RELEASE:
+                self._unsent_releases.append(call)
+            if not isinstance(error, OUTAGE):
+                raise
             return self._core.fail_number(call, error)
         return self._core.finish_number(call, reply)
+
+    def _send_releases(self) -> None:
+        # One that fails is appended again, for the next answer of Redis.
+        for _ in range(len(self._unsent_releases)):
+            with suppress(IndexError):  # another thread sends them
+                self._number(self._unsent_releases.popleft())
 
     def check_many(self, requests: Sequence[CheckRequest]) -> list[Decision]:
         """Decide several independent requests in order, in one round trip (on a cluster, one per slot).
@@ -313,7 +339,8 @@ class Limiter:
         return decorate
 
     def close(self) -> None:
-        """Refund leased units and close the connections."""
+        """Refund leased units, send the releases that Redis did not answer, and close the connections."""
+        self._send_releases()
         for call in self._core.refund_leases():
             self._number(call)
         self._transport.close()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from ratelimit_service.calls import Call
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import UsageError
+from ratelimit_service.transport import BusyError, CircuitOpenError
 
 SLOT_ID_BYTES = 6
 """Random bytes of an id: as many as the script can store in an integer beside the lease's end (lua/slots.lua)."""
 RENEWALS_PER_LEASE = 3
+UNSENT_RELEASES_MAX = 1000
+"""Releases that Redis did not answer and that are sent again; the slots of further ones return with their leases."""
 
 
 def read_slot_id(text: str) -> bytes:
@@ -24,6 +27,11 @@ def read_slot_id(text: str) -> bytes:
     if len(slot_id) != SLOT_ID_BYTES:
         raise UsageError(f"a slot's id has {SLOT_ID_BYTES * 2} hexadecimal digits, not {text!r}")
     return slot_id
+
+
+def may_hold_slot(call: Call, decision: Decision, error: BaseException) -> bool:
+    """Whether a call that failed with `error` and was refused may have taken a slot: Redis may have run the script."""
+    return bool(call.slot_id) and not decision.allowed and not isinstance(error, CircuitOpenError | BusyError)
 
 
 class SlotLease:
