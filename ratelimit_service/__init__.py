@@ -6,7 +6,14 @@ Start with `docs/ratelimit.md`.
 
 from ratelimit_service.async_limiter import AsyncLimiter
 from ratelimit_service.decision import CheckRequest, Decision, LimitState
-from ratelimit_service.errors import PolicyError, PolicyFileError, RateLimitedError, RateLimitError, UsageError
+from ratelimit_service.errors import (
+    PolicyError,
+    PolicyFileError,
+    RateLimitedError,
+    RateLimitError,
+    RedisUnavailableError,
+    UsageError,
+)
 from ratelimit_service.limiter import Limiter
 from ratelimit_service.limits import Algorithm, Limit
 from ratelimit_service.options import Options
@@ -34,6 +41,7 @@ __all__ = [
     "RateLimitError",
     "RateLimitedError",
     "RedisSource",
+    "RedisUnavailableError",
     "Slot",
     "SlotLease",
     "UsageError",

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -20,7 +20,13 @@ from ratelimit_service.backoff import CircuitBreaker
 from ratelimit_service.calls import Call, batches, join, split
 from ratelimit_service.cluster_map import Address, ClusterMap
 from ratelimit_service.options import Options
-from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
+from ratelimit_service.redis_clients import (
+    accepted_settings,
+    check_client,
+    connection_maker,
+    connection_settings,
+    is_cluster,
+)
 from ratelimit_service.script import SHA, TEXT
 from ratelimit_service.transport import CONNECT_MAX_S, OUTAGE, REDIRECTS_MAX, BusyError, CircuitOpenError
 
@@ -48,6 +54,7 @@ class AsyncTransport:
         options: Options,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_client(client, is_async=True)
         self.options = options
         self.clock = clock
         self.observe: Callable[[float], None] = lambda _: None
@@ -57,14 +64,15 @@ class AsyncTransport:
         self._breakers: dict[Address | None, CircuitBreaker] = {}
         if isinstance(client, redis.asyncio.RedisCluster):
             self.cluster_nodes = client.nodes_manager
-            kind = SSLConnection if client.connection_kwargs.get("connection_class") is SSLConnection else Connection
+            kind: Any = client.connection_kwargs.get("connection_class", Connection)
             settings = connection_settings(
                 client.connection_kwargs,
                 timeout_s=None,
                 connect_s=CONNECT_MAX_S,
                 retry=Retry(NoBackoff(), 0),
             )
-            self.make: Callable[[Any], Any] = lambda address: kind(host=address[0], port=address[1], **settings)
+            accepted = accepted_settings(kind, settings)
+            self.make: Callable[[Any], Any] = lambda address: kind(host=address[0], port=address[1], **accepted)
         else:
             make_one = connection_maker(client, options.deadline_s, CONNECT_MAX_S)
             self.make = lambda _: make_one()

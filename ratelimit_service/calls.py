@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from ratelimit_service.compiled_policy import CompiledPolicy, CompiledPolicySet
-from ratelimit_service.script import NUMBER, Op
+from ratelimit_service.policy import PolicySet
+from ratelimit_service.script import NUMBER, SLOT_ID_BYTES, Op, pack_limits, pack_request
 
 T = TypeVar("T")
 
@@ -44,6 +46,19 @@ class Call:
         self.skip = 0
         self.cache_key = cache_key
         self.slot_id = slot_id
+
+
+def ping_call(policies: PolicySet, prefix: str) -> Call:
+    """Return a call that charges and deletes a key of its own under each algorithm that the policies use."""
+    limits = list({limit.algorithm: limit for policy in policies.values() for limit in policy.limits}.values())
+    packed = pack_limits(limits)
+    keys = [f"{prefix}:{{ping}}:{limit.algorithm:d}".encode() for limit in limits] or [f"{prefix}:{{ping}}".encode()]
+    call = Call(cast("Any", None), cast("Any", None), [*keys, *keys], b"", 0, Op.RESET)
+    call.requests = (
+        pack_request(Op.CHECK, len(limits), packed, 1, 0, secrets.token_bytes(SLOT_ID_BYTES)),
+        pack_request(Op.RESET, len(limits), packed, 0),
+    )
+    return call
 
 
 def join(calls: Sequence[Call]) -> tuple[list[bytes], list[bytes]]:

@@ -34,6 +34,13 @@ class UsageError(RateLimitError, ValueError):
     """Invalid arguments: an unknown policy, a missing key part, a negative cost."""
 
 
+class RedisUnavailableError(RateLimitError):
+    """Redis did not run the script; the cause is redis-py's error."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"Redis did not run the limiter's script: {type(error).__name__}: {error}")
+
+
 class RateLimitedError(RateLimitError):
     """A decorator or context manager was refused.
 

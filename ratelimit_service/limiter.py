@@ -14,17 +14,16 @@ from typing import ParamSpec, Self, TypeVar
 import redis
 
 from ratelimit_service.backoff import Backoff
-from ratelimit_service.calls import Call, batches, join, split
+from ratelimit_service.calls import Call, batches, join, ping_call, split
 from ratelimit_service.core import Core
 from ratelimit_service.decision import CheckRequest, Decision
-from ratelimit_service.errors import RateLimitedError
+from ratelimit_service.errors import RateLimitedError, RedisUnavailableError
 from ratelimit_service.keys import Key
 from ratelimit_service.metrics import Metrics
 from ratelimit_service.options import Options
 from ratelimit_service.policy import PolicySet
-from ratelimit_service.script import Op
+from ratelimit_service.script import SLOT_ID_BYTES, Op
 from ratelimit_service.slots import (
-    SLOT_ID_BYTES,
     UNSENT_RELEASES_MAX,
     Slot,
     SlotLease,
@@ -50,6 +49,7 @@ class Limiter:
 
     Raises:
         PolicyError: the client is a cluster's, and a policy's keys would span slots.
+        UsageError: the client can't be used here: a URL, a client of the other kind, fakeredis.
     """
 
     def __init__(
@@ -80,6 +80,20 @@ class Limiter:
     def policies(self) -> PolicySet:
         """The policies in force."""
         return self._core.compiled_set.source
+
+    def ping(self) -> None:
+        """Run the script on Redis, at start-up or for a readiness probe: with a reason instead of degraded decisions.
+
+        On a cluster one node is called.
+
+        Raises:
+            RedisUnavailableError: Redis was not reached within the deadline, or the user may not run the script.
+        """
+        call = ping_call(self._core.compiled_set.source, self._core.options.prefix)
+        try:
+            self._transport.call(call.keys, call.requests)
+        except OUTAGE as error:
+            raise RedisUnavailableError(error) from error
 
     def install(self, policies: PolicySet) -> None:
         """Replace all policies at once.

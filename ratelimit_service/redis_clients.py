@@ -6,17 +6,20 @@ its own connections.
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelPool
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool
+
+from ratelimit_service.errors import UsageError
 
 _UNUSED_SETTINGS = (
     "cache",
@@ -40,6 +43,12 @@ _UNUSED_SETTINGS = (
     "port",
     "path",
 )
+
+
+_POOL_PREFIXES = ("maint_notifications", "oss_cluster_maint", "orig_", "himport", "event_dispatcher", "cache")
+"""Names of a pool's own settings begin so; they tie its connections to it."""
+_SENTINEL_MIN_S = 0.25
+"""Shortest wait for one Sentinel where connecting goes on beside the check that began it."""
 
 
 def connection_settings(
@@ -84,29 +93,67 @@ def connection_maker(
     limits: dict[str, Any] = {"timeout_s": None if is_async else deadline_s, "connect_s": connect_s, "retry": retry}
     settings = connection_settings(pool.connection_kwargs, **limits)
     if isinstance(pool, SentinelConnectionPool | AsyncSentinelPool):
-        sentinels = [node.connection_pool.connection_kwargs for node in pool.sentinel_manager.sentinels]
+        sentinels = pool.sentinel_manager.sentinels
         # A silent Sentinel must leave the others time before the deadline.
         share_s = deadline_s / (len(sentinels) + 1)
-        manager: Any = (AsyncSentinel if is_async else Sentinel)([], pool.sentinel_manager.min_other_sentinels)
-        manager.sentinels = [
-            (redis.asyncio.Redis if is_async else redis.Redis)(
-                host=node["host"], port=node["port"], **_client_settings(node, share_s, retry)
-            )
-            for node in sentinels
-        ]
-        kind: Any = AsyncSentinelPool if is_async else SentinelConnectionPool
-        pool_copy = kind(pool.service_name, manager, connection_class=pool.connection_class, is_master=True, **settings)
-        return lambda: pool_copy.connection_class(**pool_copy.connection_kwargs)
+        share_s = max(deadline_s / (len(sentinels) + 1), _SENTINEL_MIN_S if is_async else 0.0)
+        manager = copy.copy(pool.sentinel_manager)
+        manager.sentinels = [_impatient_copy(sentinel, share_s, retry) for sentinel in sentinels]
+        pool_copy = type(pool)(
+            pool.service_name,
+            manager,
+            connection_class=pool.connection_class,
+            is_master=True,
+            **accepted_settings(pool.connection_class, settings),
+        )
+        return lambda: pool_copy.connection_class(
+            **accepted_settings(pool.connection_class, pool_copy.connection_kwargs)
+        )
     address = {
         name: pool.connection_kwargs[name] for name in ("host", "port", "path") if name in pool.connection_kwargs
     }
-    return lambda: pool.connection_class(**address, **settings)
+    settings = accepted_settings(pool.connection_class, address | settings)
+    return lambda: pool.connection_class(**settings)
 
 
-def _client_settings(client_settings: Mapping[str, Any], timeout_s: float, retry: Any) -> dict[str, Any]:
-    names = ("username", "password", "ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
-    settings = {name: client_settings[name] for name in names if client_settings.get(name) is not None}
-    return settings | {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
+def _impatient_copy(sentinel: Any, timeout_s: float, retry: Any) -> Any:
+    # With all that reaches it: connection class, TLS, credentials.
+    pool = sentinel.connection_pool
+    names = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": retry}
+    settings = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_POOL_PREFIXES)}
+    return type(sentinel)(connection_pool=type(pool)(connection_class=pool.connection_class, **(settings | names)))
+
+
+def accepted_settings(connection_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without those of None that the connection class of an older redis-py does not know."""
+    names = {
+        name
+        for kind in connection_class.__mro__
+        for name in inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+    }
+    return {name: value for name, value in settings.items() if value is not None or name in names}
+
+
+def check_client(client: Any, *, is_async: bool) -> None:
+    """Check that a limiter can use a client.
+
+    Raises:
+        UsageError: it is no redis-py client, one of the other kind (sync, asyncio), or an imitation.
+    """
+    kind = type(client)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    limiter, modules = ("AsyncLimiter", "redis.asyncio") if is_async else ("Limiter", "redis")
+    if isinstance(client, str | bytes):
+        raise UsageError(f"{limiter} takes a client, not a URL: pass {modules}.Redis.from_url(…)")
+    kinds: Any = (redis.asyncio.Redis, redis.asyncio.RedisCluster) if is_async else (redis.Redis, redis.RedisCluster)
+    if not isinstance(client, kinds):
+        raise UsageError(f"{limiter} takes a client of {modules} (Redis or RedisCluster), not {name}")
+    pool = getattr(client, "connection_pool", None)
+    connection_class = getattr(pool, "connection_class", kind)
+    if not {"fakeredis"}.isdisjoint(
+        base.__module__.partition(".")[0] for base in (*kind.__mro__, *connection_class.__mro__)
+    ):
+        raise UsageError(f"{limiter} needs a Redis server; {name} imitates one, and its scripts decide otherwise")
 
 
 def is_cluster(client: Any) -> bool:

@@ -27,6 +27,9 @@ class Op(IntEnum):
     SET_TIME = 255
 
 
+SLOT_ID_BYTES = 6
+"""Random bytes of a slot's id: as many as the script can store in an integer beside the lease's end (lua/slots.lua)."""
+
 _lua = files("ratelimit_service") / "lua"
 TEXT = "\n".join((_lua / f"{name}.lua").read_text(encoding="utf-8") for name in FRAGMENTS).encode()
 # Redis identifies scripts by SHA-1; no security depends on it.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from ratelimit_service.calls import Call
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import UsageError
+from ratelimit_service.script import SLOT_ID_BYTES
 from ratelimit_service.transport import BusyError, CircuitOpenError
 
-SLOT_ID_BYTES = 6
-"""Random bytes of an id: as many as the script can store in an integer beside the lease's end (lua/slots.lua)."""
 RENEWALS_PER_LEASE = 3
 UNSENT_RELEASES_MAX = 1000
 """Releases that Redis did not answer and that are sent again; the slots of further ones return with their leases."""

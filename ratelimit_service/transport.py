@@ -19,7 +19,13 @@ from redis.retry import Retry
 from ratelimit_service.backoff import CircuitBreaker
 from ratelimit_service.cluster_map import Address, ClusterMap
 from ratelimit_service.options import Options
-from ratelimit_service.redis_clients import connection_maker, connection_settings, is_cluster
+from ratelimit_service.redis_clients import (
+    accepted_settings,
+    check_client,
+    connection_maker,
+    connection_settings,
+    is_cluster,
+)
 from ratelimit_service.script import SHA, TEXT
 
 OUTAGE = (RedisError, OSError)
@@ -149,6 +155,7 @@ class Transport:
         options: Options,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_client(client, is_async=False)
         self._options = options
         self._clock = clock
         self._pools: dict[Address | None, ConnectionPool] = {}
@@ -159,14 +166,16 @@ class Transport:
         if isinstance(client, redis.RedisCluster):
             nodes = client.nodes_manager
             self._map = ClusterMap.of_nodes(nodes.slots_cache, nodes.nodes_cache.values())
-            kind = redis.SSLConnection if nodes.connection_kwargs.get("ssl") else redis.Connection
+            node_pool: Any = client.get_redis_connection(next(iter(nodes.nodes_cache.values()))).connection_pool
+            kind = node_pool.connection_class
             settings = connection_settings(
-                _node_settings(client),
+                node_pool.connection_kwargs,
                 timeout_s=options.deadline_s,
                 connect_s=options.deadline_s,
                 retry=Retry(NoBackoff(), 0),
             )
-            self._make_at: Callable[[Address], Any] = lambda address: kind(host=address[0], port=address[1], **settings)
+            accepted = accepted_settings(kind, settings)
+            self._make_at: Callable[[Address], Any] = lambda address: kind(host=address[0], port=address[1], **accepted)
         else:
             self._pools[None] = ConnectionPool(connection_maker(client, options.deadline_s), options.connections)
             self._breakers[None] = self._breaker()
@@ -256,11 +265,6 @@ class Transport:
             pool.close()
 
 
-def _node_settings(client: redis.RedisCluster) -> dict[str, Any]:
-    node = next(iter(client.nodes_manager.nodes_cache.values()))
-    return dict(client.get_redis_connection(node).connection_pool.connection_kwargs)
-
-
 def _exchange(connection: Any, command: tuple[Any, ...], left_s: float, *, is_asking: bool) -> bytes:
     try:
         return _once(connection, (b"EVALSHA", *command), left_s, is_asking=is_asking)
@@ -271,10 +275,15 @@ def _exchange(connection: Any, command: tuple[Any, ...], left_s: float, *, is_as
 
 def _once(connection: Any, command: tuple[Any, ...], left_s: float, *, is_asking: bool) -> bytes:
     # The connection's own timeout is the full deadline; changing it costs system calls, so only when much has passed.
-    limit = {} if left_s > _FULL_DEADLINE * connection.socket_timeout else {"timeout": max(left_s, _TIMEOUT_MIN_S)}
+    is_late = left_s < _FULL_DEADLINE * connection.socket_timeout
+    if is_late:
+        # `read_response(timeout=…)` is of redis-py 8.
+        connection._sock.settimeout(max(left_s, _TIMEOUT_MIN_S))  # noqa: SLF001
     if is_asking:
         connection.send_command(b"ASKING")
-        connection.read_response(**limit)
+        connection.read_response()
     connection.send_command(*command)
-    reply: bytes = connection.read_response(**limit)
+    reply: bytes = connection.read_response()
+    if is_late:
+        connection._sock.settimeout(connection.socket_timeout)  # noqa: SLF001
     return reply

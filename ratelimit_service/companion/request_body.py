@@ -12,7 +12,7 @@ from ratelimit_service.errors import RateLimitError
 from ratelimit_service.keys import Key
 from ratelimit_service.limits import AMOUNT_MAX, key_parts
 from ratelimit_service.policy import PolicySet
-from ratelimit_service.slots import SLOT_ID_BYTES
+from ratelimit_service.script import SLOT_ID_BYTES
 
 _SLOT_ID = re.compile(rf"[0-9a-f]{{{SLOT_ID_BYTES * 2}}}")
 _CHECK_FIELDS = ("policy", "key", "cost", "tenant")

@@ -7,7 +7,8 @@ import redis
 import redis.asyncio
 from redis.crc import key_slot
 
-from ratelimit_service import AsyncLimiter, Limiter, Policy, PolicySet
+from ratelimit_service import AsyncLimiter, Limiter, Options, Policy, PolicySet
+from ratelimit_service.async_connections import AsyncConnectionPool
 from tests.ratelimit_service.conftest import PATIENT
 from tests.servers import redis_servers
 
@@ -49,6 +50,45 @@ def test_an_async_limiter_outlives_its_event_loop(server):
     assert asyncio.run(some(3)) == [9, 8, 7]
     assert asyncio.run(some(2)) == [6, 5]
     asyncio.run(limiter.aclose())
+
+
+class SlowConnection:
+    """Is connected once its server has answered."""
+
+    def __init__(self, answers: list[asyncio.Event]) -> None:
+        self._answer = asyncio.Event()
+        answers.append(self._answer)
+
+    async def connect(self) -> None:
+        await self._answer.wait()
+
+    async def disconnect(self, **_) -> None:
+        pass
+
+
+async def test_connecting_outlives_the_check_that_began_it():
+    answers: list[asyncio.Event] = []
+    pool = AsyncConnectionPool(lambda: SlowConnection(answers), Options(connections=4))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pool.acquire(), 0.001)
+    await asyncio.sleep(0)
+    answers[0].set()
+    assert await pool.acquire() is not None
+    assert len(answers) == 1, "the second check took what the first one began"
+    await pool.aclose()
+
+
+async def test_of_connections_in_the_making_the_oldest_stay_and_one_is_new():
+    answers: list[asyncio.Event] = []
+    options = Options(deadline_s=1e-9, connections=3)
+    pool = AsyncConnectionPool(lambda: SlowConnection(answers), options)
+    for number in range(6):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pool.acquire(), 0.001)
+        assert len(answers) == number + 1, "each check tries anew, since a server may be back"
+    answers[0].set()
+    assert await asyncio.wait_for(pool.acquire(), 30) is not None
+    await pool.aclose()
 
 
 class Migration:

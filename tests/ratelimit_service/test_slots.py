@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
 from ratelimit_service import Policy, PolicySet
-from ratelimit_service.script import Op
-from ratelimit_service.slots import SLOT_ID_BYTES
+from ratelimit_service.script import SLOT_ID_BYTES, Op
 from tests.ratelimit_service.driver import Driver
 from tests.ratelimit_service.models import Slots
 
