@@ -112,9 +112,17 @@ class AsyncConnectionPool:
                 # The oldest have the most time to come to an end, and one is always new: a server may be back.
                 if recent or len(self._connecting) < 2:
                     return
-                next(reversed(self._connecting)).cancel()
+                newest = next(reversed(self._connecting))
+                del self._connecting[newest]
+                newest.cancel()
             room, recent = room - 1, recent + 1
-            self._connecting[asyncio.get_running_loop().create_task(self._connect())] = now_s
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting[task] = now_s
+            task.add_done_callback(self._on_end_of_connecting)
+
+    def _on_end_of_connecting(self, task: asyncio.Task[None]) -> None:
+        if self._connecting.pop(task, None) is not None:
+            self._connect_for_waiters()
 
     async def _connect(self) -> None:
         connection = self._make()
@@ -132,8 +140,3 @@ class AsyncConnectionPool:
         else:
             self._lent_count += 1
             self.release(connection)
-        finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._connecting.pop(task, None)
-            self._connect_for_waiters()

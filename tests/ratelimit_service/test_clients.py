@@ -70,12 +70,12 @@ def test_sentinels_are_reached_as_their_client_reaches_them(module, connection_c
     assert connection.username == "ann"
     sentinels = connection.connection_pool.sentinel_manager.sentinels
     assert len(sentinels) == 2
-    for sentinel, given in zip(sentinels, manager.sentinels, strict=True):
-        pool, given_pool = sentinel.connection_pool, given.connection_pool
-        assert type(pool) is type(given_pool)
-        assert pool.connection_class is given_pool.connection_class is module.SSLConnection
+    for sentinel, original in zip(sentinels, manager.sentinels, strict=True):
+        pool, original_pool = sentinel.connection_pool, original.connection_pool
+        assert type(pool) is type(original_pool)
+        assert pool.connection_class is original_pool.connection_class is module.SSLConnection
         for name in ("host", "port", "ssl_ca_path", "credential_provider", "client_name"):
-            assert pool.connection_kwargs[name] == given_pool.connection_kwargs[name]
+            assert pool.connection_kwargs[name] == original_pool.connection_kwargs[name]
         assert pool.connection_kwargs["socket_timeout"] < 1
 
 

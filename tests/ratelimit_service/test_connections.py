@@ -85,7 +85,7 @@ async def test_of_connections_in_the_making_the_oldest_stay_and_one_is_new():
     for number in range(6):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pool.acquire(), 0.001)
-        assert len(answers) == number + 1, "each check tries anew, since a server may be back"
+        assert len(answers) == number + 1, "each check tries again, since a server may be back"
     answers[0].set()
     assert await asyncio.wait_for(pool.acquire(), 30) is not None
     await pool.aclose()
