@@ -163,8 +163,9 @@ class _LoopTransport:
         return future
 
     async def aclose(self) -> None:
-        if self._running:
-            await asyncio.wait(tuple(self._running))
+        while self._running or self._pending:
+            # Calls that were submitted last go with a batch that is not begun yet.
+            await (asyncio.wait(tuple(self._running)) if self._running else asyncio.sleep(0))
         if self._map_task is not None:
             self._map_task.cancel()
         await self._lifetime.aclose()
