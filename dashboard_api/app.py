@@ -20,15 +20,9 @@ from dashboard_api.middleware.rate_limiting import EXEMPT_PATHS, POLICY, ApiRate
 from dashboard_api.middleware.request_context import RequestContextMiddleware
 from dashboard_api.middleware.security_headers import SecurityHeadersMiddleware
 from dashboard_api.problems import add_error_handlers
-from dashboard_api.report_process import (
-    LocalReportBuilder,
-    RemoteReportBuilder,
-    figures_cache_bytes,
-    max_concurrent_reads,
-    report_cache_bytes,
-)
+from dashboard_api.reports.builder import ReportBuilder, max_concurrent_reads, report_cache_bytes
 from dashboard_api.services import Services
-from dbconnect import PoolShare, ReadRouter, Settings, load_settings
+from dbconnect import ReadRouter, Settings, load_settings
 from ratelimit_service.http import RateLimitMiddleware
 
 # With a thousand users each round trip to the database takes as long as responding to all who are ready: few renewals at a time would not
@@ -57,16 +51,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     metrics = ApiMetrics()
-    share = PoolShare.LESSER if settings.has_maker else PoolShare.WHOLE
-    router = ReadRouter(settings, share=share)
+    router = ReadRouter(settings)
     rate_limiter = ApiRateLimiter(settings)
     cache = ReportCache(report_cache_bytes(settings), metrics.cache_lookups)
-    local = LocalReportBuilder(
-        router,
-        settings,
-        concurrent_reads=max_concurrent_reads(settings, share),
-        figures_bytes=figures_cache_bytes(settings),
-    )
     services = Services(
         settings=settings,
         router=router,
@@ -74,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             router, on_change=cache.on_change, stale_after_s=settings.dashboard_max_staleness_seconds
         ),
         cache=cache,
-        builder=RemoteReportBuilder(settings, local) if settings.has_maker else local,
+        builder=ReportBuilder(router, settings, metrics),
         authenticator=Authenticator(settings, router, TokenVerifier(settings)),
         rate_limiter=rate_limiter,
         metrics=metrics,
@@ -130,9 +117,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.data_version.poll()
         if services.data_version.refusal is not None:
             raise services.data_version.refusal
-        await services.builder.open()
-        share = PoolShare.GREATER if services.settings.has_maker else PoolShare.WHOLE
-        renewals = min(_RENEWALS_MAX, max_concurrent_reads(services.settings, share))
+        renewals = min(_RENEWALS_MAX, max_concurrent_reads(services.settings))
         loops = (services.data_version.run(), *(services.cache.renew() for _ in range(renewals)))
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
@@ -143,6 +128,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     finally:
-        await services.builder.close()
         await services.router.close()
         await services.rate_limiter.close()

@@ -16,7 +16,7 @@ from dashboard_api.jobs.services import JobServices
 from dashboard_api.metrics import ApiMetrics, StateSnapshot
 from dashboard_api.middleware.rate_limiting import ApiRateLimiter
 from dashboard_api.rendered_report import RenderedReport
-from dashboard_api.report_process import LocalReportBuilder, RemoteReportBuilder, ReportRequest
+from dashboard_api.reports.builder import ReportBuilder
 from dashboard_api.reports.figures import FilterT, Report
 from dbconnect import ReadRouter, Settings
 
@@ -29,7 +29,7 @@ class Services:
     router: ReadRouter
     data_version: DataVersionMonitor
     cache: ReportCache
-    builder: LocalReportBuilder | RemoteReportBuilder
+    builder: ReportBuilder
     authenticator: Authenticator
     rate_limiter: ApiRateLimiter
     metrics: ApiMetrics
@@ -49,20 +49,19 @@ class Services:
         version = self.data_version.version(caller.tenant_key)
 
         async def build(at_least: datetime) -> RenderedReport:
-            return await self._build(ReportRequest(caller.tenant_key, report.name, filters, content_format, at_least))
+            return await self.builder.build(caller.tenant_key, report, filters, content_format, at_least)
 
         rendered = await self.cache.get(key, version, build)
         return rendered.respond(request, self.data_version.freshness_of(rendered, caller.tenant_key))
 
     def snapshot(self) -> StateSnapshot:
         """Return the state of caches, queue and database connections, for metrics."""
-        router, builder = self.router.state(), self.builder.state()
         return StateSnapshot(
             self.data_version.freshness,
             self.cache.size_bytes,
             len(self.cache),
-            builder.waiting,
-            router if builder.router is None else router.plus(builder.router),
+            self.builder.waiting,
+            self.router.state(),
         )
 
     def dependencies(self) -> dict[str, Any]:
@@ -78,13 +77,6 @@ class Services:
             for server in self.router.state().servers
         ]
         return {"database": servers, "jobs": self.jobs.state()}
-
-    async def _build(self, request: ReportRequest) -> RenderedReport:
-        built = await self.builder.build(request)
-        if built.is_read:
-            self.metrics.report_reads.labels(request.report).inc()
-        self.metrics.report_seconds.labels(request.report).observe(built.seconds)
-        return built.rendered
 
 
 def _accepted_format(request: Request) -> Format:

@@ -22,7 +22,7 @@ from dbconnect.errors import (
 )
 from dbconnect.read import Read, Statement
 from dbconnect.read_router import ReadRouter
-from dbconnect.router_base import PoolShare, RouterState
+from dbconnect.router_base import RouterState
 from dbconnect.settings_loader import Settings, load_settings
 from dbconnect.shared_router import read_only
 
@@ -30,7 +30,6 @@ __all__ = [
     "DatabaseError",
     "LockTimeoutError",
     "NoFreshServerError",
-    "PoolShare",
     "Read",
     "ReadRouter",
     "RouterState",

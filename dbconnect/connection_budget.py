@@ -88,7 +88,7 @@ def check_connection_budget(settings: Settings) -> list[ServerBudget]:
         limits = list(
             threads.map(lambda demand: _query_limit(demand, settings.pooler_pool_size), list_demands(settings))
         )
-    budgets = _by_server((limit for limit in limits if limit is not None), watchers=_watchers(settings))
+    budgets = _by_server((limit for limit in limits if limit is not None), watchers=settings.dashboard_processes)
     for budget in budgets:
         if budget.total > budget.allowed:
             demands = ", ".join(f"{route} {connections}" for route, connections in budget.demands)
@@ -114,11 +114,6 @@ def _query_limit(demand: Demand, pooler_pool_size: int | None) -> tuple[ServerBu
         demand = replace(demand, connections=min(demand.connections, pooler_pool_size))
     usable = row["max_connections"] - row["reserved_connections"]
     return ServerBudget(row["server_identity"], usable, ()), demand
-
-
-def _watchers(settings: Settings) -> int:
-    """Return the number of health monitors: one of each process that serves, and one of its maker process."""
-    return settings.dashboard_processes * (2 if settings.has_maker else 1)
 
 
 def _by_server(limits: Iterable[tuple[ServerBudget, Demand]], *, watchers: int) -> list[ServerBudget]:

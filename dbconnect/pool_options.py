@@ -29,12 +29,6 @@ class PoolState:
     in_use: int
     waiting: int
 
-    def plus(self, other: "PoolState") -> "PoolState":
-        """Return the sum with another pool of the same server."""
-        return PoolState(
-            self.size + other.size, self.limit + other.limit, self.in_use + other.in_use, self.waiting + other.waiting
-        )
-
     @classmethod
     def of(cls, stats: dict[str, int], limit: int, *, in_use: int) -> "PoolState":
         """Convert the result of psycopg_pool's `get_stats`."""

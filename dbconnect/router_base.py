@@ -4,8 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from dbconnect.async_pool import AsyncServerPool
@@ -25,7 +24,6 @@ from dbconnect.sync_pool import SyncServerPool
 from dbconnect.token_bucket import TokenBucket
 
 FIRST_POLLS_S = 3.0
-_PARTS = 5
 PREPARING = "on"
 # psycopg's own default.
 _PREPARE_AFTER = 5
@@ -34,28 +32,6 @@ _logger = logging.getLogger(__name__)
 
 
 PoolT = TypeVar("PoolT", AsyncServerPool, SyncServerPool)
-
-
-class PoolShare(Enum):
-    """A router's share of the connections and the fallback budget, where two processes split them.
-
-    LESSER and GREATER add up to the whole, for a count of two or more.
-    """
-
-    WHOLE = "whole"
-    LESSER = "lesser"
-    GREATER = "greater"
-
-    def of(self, count: int) -> int:
-        """Return the share of a count: a fifth, the rest, or all."""
-        lesser = max(1, count // _PARTS)
-        return {PoolShare.WHOLE: count, PoolShare.LESSER: lesser, PoolShare.GREATER: max(1, count - lesser)}[self]
-
-    def rate(self, per_second: float) -> float:
-        """Return the share of a rate."""
-        return (
-            per_second * {PoolShare.WHOLE: 1.0, PoolShare.LESSER: 1 / _PARTS, PoolShare.GREATER: 1 - 1 / _PARTS}[self]
-        )
 
 
 @dataclass(frozen=True)
@@ -85,15 +61,6 @@ class RouterState:
         """Return plain values, for JSON."""
         return asdict(self)
 
-    def plus(self, other: "RouterState") -> "RouterState":
-        """Add pools, budget and reads of another router with the same settings; keep this one's view of the servers."""
-        return replace(
-            self,
-            pools={name: pool.plus(other.pools[name]) for name, pool in self.pools.items()},
-            fallback_budget=self.fallback_budget + other.fallback_budget,
-            reads={end: count + other.reads[end] for end, count in self.reads.items()},
-        )
-
 
 class RouterBase(Generic[PoolT]):
     """The parts of a router that do not read."""
@@ -104,7 +71,6 @@ class RouterBase(Generic[PoolT]):
         *,
         limits: GuardLimits | None = None,
         poll_every_s: float = 0.25,
-        share: PoolShare = PoolShare.WHOLE,
     ) -> None:
         """Set up; `open` connects.
 
@@ -112,7 +78,6 @@ class RouterBase(Generic[PoolT]):
             settings: the `dashboard_…` fields are used.
             limits: when a replica is good enough [from the settings].
             poll_every_s: seconds between two polls of a server.
-            share: of the connections and of the fallback budget.
 
         Raises:
             SettingsError: there is neither a replica nor a fallback.
@@ -126,7 +91,6 @@ class RouterBase(Generic[PoolT]):
                 f"SALESPULSE_DASHBOARD_REPLICAS: each name once, and none is `primary`: {', '.join(names)}"
             )
         self._settings = settings
-        self._share = share
         self._clock: Callable[[], float] = time.monotonic
         self.guard = ReplicaGuard(
             replicas,
@@ -138,8 +102,7 @@ class RouterBase(Generic[PoolT]):
             ),
         )
         self.budget = TokenBucket(
-            per_second=share.rate(settings.dashboard_fallback_reads_per_second),
-            burst=share.of(settings.dashboard_fallback_burst),
+            per_second=settings.dashboard_fallback_reads_per_second, burst=settings.dashboard_fallback_burst
         )
         self._monitor = HealthMonitor(self.guard, on_poll=self._on_poll, every_s=poll_every_s, clock=self._clock)
         self._preparing = {server.name: "off" for server in self.guard.servers}
@@ -156,7 +119,7 @@ class RouterBase(Generic[PoolT]):
         is_primary = server.name == PRIMARY
         settings = self._settings
         return PoolLimits(
-            size=self._share.of(settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size),
+            size=settings.dashboard_fallback_pool_size if is_primary else settings.dashboard_pool_size,
             wait_s=settings.dashboard_pool_wait_seconds,
             hang_s=settings.dashboard_statement_timeout_seconds + 1,
             prepare_threshold=_PREPARE_AFTER if self._preparing[server.name] == PREPARING else None,

@@ -159,10 +159,6 @@ class DashboardSettings(SettingGroup):
     dashboard_processes: int = Field(
         1, ge=1, le=256, description="worker processes that serve dashboards on the one port, each with its own pools"
     )
-    dashboard_maker: bool = Field(
-        default=True,
-        description="compute answers in a process beside each that serves, sharing its pools; needs pools of two",
-    )
     dashboard_prepare_statements: bool = Field(
         default=False,
         description="prepare dashboard statements on the server, where a probe at start-up shows that it is safe",
@@ -184,14 +180,6 @@ class DashboardSettings(SettingGroup):
     token_wait_seconds: float = Field(
         0.25, ge=0, description="how long a read with a commit token waits for the replica before it tries the primary"
     )
-
-    @property
-    def has_maker(self) -> bool:
-        """Whether answers are computed in a process of their own: each needs a connection of every pool."""
-        pools = [self.dashboard_pool_size]
-        if self.dashboard_fallback_url is not None:
-            pools.append(self.dashboard_fallback_pool_size)
-        return self.dashboard_maker and min(pools) > 1
 
 
 class JobSettings(SettingGroup):

@@ -1,33 +1,15 @@
-"""The reports, each over the rollups alone, by the name of its path. How figures are read and shared is in `figures` and `figures_cache`."""
-
-from typing import Any
+"""The reports, each over the rollups alone. How figures are read and shared is in `figures` and `figures_cache`."""
 
 from dashboard_api.reports.breakdowns import HEATMAP, PAYMENTS, PRODUCT_GROUPS, STORES, TOP_CUSTOMERS, TOP_PRODUCTS
 from dashboard_api.reports.figures import Figures, Part, Report, resolve_scope, scope_statement
 from dashboard_api.reports.summary import OVERVIEW, SALES_SUMMARY
 from dashboard_api.reports.trend import TREND
 
-REPORTS: dict[str, Report[Any]] = {
-    report.name: report
-    for report in (
-        OVERVIEW,
-        SALES_SUMMARY,
-        TREND,
-        TOP_PRODUCTS,
-        TOP_CUSTOMERS,
-        PRODUCT_GROUPS,
-        PAYMENTS,
-        HEATMAP,
-        STORES,
-    )
-}
-
 __all__ = [
     "HEATMAP",
     "OVERVIEW",
     "PAYMENTS",
     "PRODUCT_GROUPS",
-    "REPORTS",
     "SALES_SUMMARY",
     "STORES",
     "TOP_CUSTOMERS",

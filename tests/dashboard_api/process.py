@@ -22,7 +22,6 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
     }
     numbers = (
         "dashboard_processes",
-        "dashboard_maker",
         "dashboard_pool_size",
         "dashboard_fallback_pool_size",
         "dashboard_pool_wait_seconds",

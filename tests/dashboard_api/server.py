@@ -39,8 +39,6 @@ def dashboard_settings(installation: Installation, **changes: Any) -> Settings:
         "dashboard_fallback_url": installation.url(DASHBOARD),
         "dashboard_pool_size": 4,
         "dashboard_fallback_pool_size": 2,
-        # The tests of making turn it on, as do those that run the program; a process more for each app would take its second to start.
-        "dashboard_maker": False,
         # Many readers share few connections here, on a machine that may be busy: whom they see is tested, not how fast.
         "dashboard_pool_wait_seconds": 20.0,
         "dashboard_statement_timeout_seconds": 20.0,

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from dashboard_api.errors import NotReadyError
-from dashboard_api.report_process.admission import FairQueue
+from dashboard_api.reports.admission import FairQueue
 from dbconnect import Settings
 from local_stack.waiting import wait_until
 from tests.dashboard_api.conftest import LAST_DAY, Shop
-from tests.dashboard_api.server import serve, token_for
+from tests.dashboard_api.server import Api, serve, token_for
 
 SUMMARY = "/api/dashboard/sales-summary"
 
@@ -111,3 +111,35 @@ def test_a_burst_of_different_questions_waits_for_turns_and_not_for_connections(
         assert api.metric("salespulse_answer_cache_lookups_total", outcome="miss") == 300
         assert max(waiting_counts) > 3
         assert max(pool_waits) <= 4, "those that have a turn, the watch on the figures, a look-up of tenants"
+
+
+def test_a_client_that_leaves_takes_nothing_from_the_others(api: Api, shop: Shop) -> None:
+    token = token_for(shop.tenant)
+
+    async def leave_and_stay() -> list[int]:
+        async with httpx.AsyncClient(
+            base_url=api.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        ) as client:
+            params = [{"to": (LAST_DAY - timedelta(days=number)).isoformat()} for number in range(250, 290)]
+            tasks = [
+                asyncio.create_task(client.get("/api/dashboard/top-customers", params=each)) for each in params * 2
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks[: len(params) // 2]:
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            return [answer.status_code for answer in done if isinstance(answer, httpx.Response)]
+
+    statuses = asyncio.run(leave_and_stay())
+    assert len(statuses) >= 40
+    assert set(statuses) == {200}
+
+
+def test_reads_and_pools_are_in_the_metrics(api: Api, shop: Shop) -> None:
+    before = api.metric("salespulse_report_reads_total", report="heatmap")
+    api.client(token_for(shop.tenant)).get("/api/dashboard/heatmap", params={"to": "2025-02-11"})
+    assert api.metric("salespulse_report_reads_total", report="heatmap") == before + 1
+    assert api.metric("salespulse_report_seconds_count", report="heatmap") >= 1
+    assert api.metric("salespulse_pool_limit", server="replica") == 4, "what the settings give"
+    assert api.metric("salespulse_pool_limit", server="primary") == 2
+    assert api.metric("salespulse_pool_size", server="replica") <= 4

@@ -10,7 +10,6 @@ import pytest
 
 from dashboard_api.filters import Filter, TrendFilter
 from dashboard_api.period import Period
-from dashboard_api.report_process import LocalReportBuilder
 from dashboard_api.reports import HEATMAP, PAYMENTS, SALES_SUMMARY, TREND, Figures, Part, Report
 from dashboard_api.reports.figures_cache import FIGURES_KEEP_S, FiguresCache
 from tests.dashboard_api.conftest import Shop
@@ -145,7 +144,6 @@ async def test_after_the_overview_the_other_reports_ask_the_database_nothing(
 ) -> None:
     # However long a busy machine takes.
     builder = api.services.builder
-    assert isinstance(builder, LocalReportBuilder)
     monkeypatch.setattr(builder.figures, "_clock", lambda: 0.0)
     others = ("sales-summary", "trend", "top-products", "product-groups", "payments", "heatmap", "stores")
 

@@ -87,7 +87,7 @@ def request_often(server: PreforkServer, token: str, count: int) -> list[int]:
 def test_workers_share_a_port_and_their_metrics_add_up(
     api_settings: Callable[..., Settings], shop: Shop, tmp_path: Path
 ) -> None:
-    with run_server(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), tmp_path) as server:
+    with run_server(api_settings(dashboard_processes=PROCESSES), tmp_path) as server:
         assert len(server.workers()) == PROCESSES
         assert request_often(server, token_for(shop.tenant), 64) == [200] * 64
         for _ in range(4):
@@ -107,7 +107,7 @@ def test_workers_share_a_port_and_their_metrics_add_up(
 
 
 def test_a_killed_worker_is_replaced(api_settings: Callable[..., Settings], shop: Shop, tmp_path: Path) -> None:
-    with run_server(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), tmp_path) as server:
+    with run_server(api_settings(dashboard_processes=PROCESSES), tmp_path) as server:
         before = server.workers()
         killed = min(before)
         os.kill(killed, signal.SIGKILL)
@@ -128,7 +128,7 @@ def test_workers_do_not_outlive_a_killed_parent(
 ) -> None:
     """Or they would keep the port from the next one."""
     del shop
-    with run_server(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), tmp_path) as server:
+    with run_server(api_settings(dashboard_processes=PROCESSES), tmp_path) as server:
         workers = server.workers()
         server.process.kill()
         server.process.wait(60)
@@ -144,7 +144,7 @@ def test_workers_do_not_outlive_a_killed_parent(
 
 def test_no_more_connections_than_the_bound(api_settings: Callable[..., Settings], shop: Shop, tmp_path: Path) -> None:
     with run_server(
-        api_settings(dashboard_maker=True, dashboard_processes=PROCESSES, dashboard_cache_mb=0, dashboard_pool_size=3),
+        api_settings(dashboard_processes=PROCESSES, dashboard_cache_mb=0, dashboard_pool_size=3),
         tmp_path,
     ) as server:
         max_connections = 0
@@ -165,11 +165,9 @@ def test_no_more_connections_than_the_bound(api_settings: Callable[..., Settings
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_1(api_settings: Callable[..., Settings], tmp_path: Path) -> None:
-    with run_server(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), tmp_path) as server:
+    with run_server(api_settings(dashboard_processes=PROCESSES), tmp_path) as server:
         port = server.url.rpartition(":")[2]
-        second = run(
-            environment(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), int(port)), tmp_path
-        )
+        second = run(environment(api_settings(dashboard_processes=PROCESSES), int(port)), tmp_path)
         _, log = second.communicate(timeout=60)
         assert second.returncode == 1
         assert log.count("\n") == 1
@@ -180,7 +178,7 @@ def test_workers_that_cannot_start_end_the_parent(
     api_settings: Callable[..., Settings], shop: Shop, tmp_path: Path
 ) -> None:
     """As one process would: a role that row-level security does not hold."""
-    variables = environment(api_settings(dashboard_maker=True, dashboard_processes=PROCESSES), free_port())
+    variables = environment(api_settings(dashboard_processes=PROCESSES), free_port())
     variables["SALESPULSE_DASHBOARD_URL"] = shop.installation.url(
         "salespulse_pipeline", server=shop.installation.pair.standby
     )

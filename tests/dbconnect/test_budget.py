@@ -19,15 +19,15 @@ def test_pools_that_fit_are_listed_by_server(place: Place) -> None:
     standby = budgets[str(place.pair.standby.port)]
     # PostgreSQL reserves three of its fifty.
     assert (standby.max_connections, standby.allowed) == (47, 37)
-    assert dict(standby.demands) == {"administrators": 3, "watchers": 2, "dashboard_read": 4, "pipeline_read": 6}
+    assert dict(standby.demands) == {"administrators": 3, "watchers": 1, "dashboard_read": 4, "pipeline_read": 6}
     primary = budgets[str(place.pair.primary.port)]
-    assert primary.total == 3 + 2 + 2 + 6 + 6  # the warehouse is the primary: both write routes
+    assert primary.total == 3 + 1 + 2 + 6 + 6  # the warehouse is the primary: both write routes
 
 
 async def test_a_router_whose_pools_do_not_fit_refuses_to_start(place: Place) -> None:
-    settings = place.settings(dashboard_pool_size=16, dashboard_processes=2)
+    settings = place.settings(dashboard_pool_size=17, dashboard_processes=2)
     with pytest.raises(
-        ConnectionBudgetError, match=r"takes 47 connections.*\(37\).*come to 39.*watchers 4, dashboard_read 32"
+        ConnectionBudgetError, match=r"takes 47 connections.*\(37\).*come to 39.*watchers 2, dashboard_read 34"
     ):
         await ReadRouter(settings).open()
 
