@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from ratelimit_service.errors import PolicyError, PolicyFileError
 from ratelimit_service.limits import Limit
@@ -188,25 +189,50 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # ValueError: a date that does not exist.
         raise PolicyFileError(source, None, str(error)) from error
-    lines: dict[Place, int] = {}
-    _yaml_lines(node, (), lines, set())
-    return document if document is not None else {}, lines
+    return document if document is not None else {}, _YamlLines(source).read(node)
 
 
-def _yaml_lines(node: yaml.Node | None, place: Place, lines: dict[Place, int], visited: set[int]) -> None:
-    # Visit an anchored node once, however often it is referenced, even from itself.
-    if node is None or id(node) in visited:
-        return
-    visited.add(id(node))
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
+class _YamlLines:
+    """Reads each part's line from a document's nodes, and refuses a name that is defined twice, as TOML does."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._lines: dict[Place, int] = {}
+        self._visited: set[int] = set()
+
+    def read(self, node: yaml.Node | None) -> dict[Place, int]:
+        self._visit(node, ())
+        return self._lines
+
+    def _visit(self, node: yaml.Node | None, place: Place) -> None:
+        # Visit an anchored node once, however often it is referenced, even from itself.
+        if node is None or id(node) in self._visited:
+            return
+        self._visited.add(id(node))
+        self._lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            self._visit_mapping(node, place)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                self._visit(item, (*place, str(number)))
+
+    def _visit_mapping(self, node: yaml.MappingNode, place: Place) -> None:
+        line_of_name: dict[str, int] = {}
         for key, value in node.value:
-            path = (*place, str(key.value))
-            lines[path] = key.start_mark.line + 1
-            _yaml_lines(value, path, lines, visited)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            _yaml_lines(item, (*place, str(number)), lines, visited)
+            name, line = _yaml_name(key), key.start_mark.line + 1
+            path = (*place, name)
+            if name in line_of_name:
+                reason = f"{'.'.join(path)}: is defined twice; the first is on line {line_of_name[name]}"
+                raise PolicyFileError(self._source, line, reason)
+            line_of_name[name] = self._lines[path] = line
+            self._visit(value, path)
+
+
+def _yaml_name(key: yaml.Node) -> str:
+    # As the reader sees it: 7, 0x7 and "7" are one name. A merge key (<<) has no value of its own.
+    if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+        return str(SafeConstructor().construct_document(key))
+    return str(key.value)
 
 
 def bundled_policies() -> PolicySet:

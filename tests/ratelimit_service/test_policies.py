@@ -143,6 +143,71 @@ def test_a_bad_file_is_refused_whole_with_line_and_reason(tmp_path, kind, text, 
     assert str(path) in str(rejection.value)
 
 
+def written(document: list, kind: str) -> str:
+    """One document in each format; a list of pairs is a table that may have a name twice."""
+
+    def table(pairs: list, indent: str) -> str:
+        return "".join(
+            f"{indent}{name}:\n{table(value, indent + '  ')}"
+            if isinstance(value, list)
+            else f"{indent}{name}: {value}\n"
+            for name, value in pairs
+        )
+
+    def json_table(pairs: list) -> str:
+        parts = (f'"{name}": {json_table(value) if isinstance(value, list) else value}' for name, value in pairs)
+        return "{" + ",\n".join(parts) + "}"
+
+    def toml_table(pairs: list, place: str) -> str:
+        values = "".join(f"{name} = {value}\n" for name, value in pairs if not isinstance(value, list))
+        tables = (
+            f"[{place}{name}]\n{toml_table(value, f'{place}{name}.')}"
+            for name, value in pairs
+            if isinstance(value, list)
+        )
+        return values + "".join(tables)
+
+    return {"yaml": table(document, ""), "json": json_table(document), "toml": toml_table(document, "")}[kind]
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json", "toml"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [((), "version"), ((), "policies"), (("policies",), "p"), (("policies", "p"), "cost"), (("policies", "p"), "tenants"),
+     (("policies", "p", "tenants"), "acme"), (("policies", "p", "tenants", "acme"), "limits")]
+)  # fmt: skip
+def test_a_name_that_is_defined_twice_anywhere_is_refused(tmp_path, kind, place, name):
+    limits = ("limits", '["5/day"]')
+    policy = [limits, ("cost", "2"), ("tenants", [("acme", [limits])])]
+    document = [("version", '"7"'), ("policies", [("p", policy), ("q", [limits])])]
+    path = tmp_path / f"p.{kind}"
+    path.write_text(written(document, kind))
+    assert set(load_policies(path)) == {"p", "q"}
+    table = document
+    for part in place:
+        table = dict(table)[part]
+    table.append((name, dict(table)[name]))
+    path.write_text(written(document, kind))
+    with pytest.raises(PolicyFileError) as rejection:
+        load_policies(path)
+    assert rejection.value.line
+    if kind != "toml":
+        assert f"{'.'.join((*place, name))}: is defined twice; the first is on line" in str(rejection.value)
+
+
+@pytest.mark.parametrize("other", ["'7'", "0x7", "+7"])
+def test_two_spellings_of_one_name_are_one_name(other):
+    text = f"policies: {{p: {{limits: [5/day], tenants: {{7: {{limits: [1/day]}}, {other}: {{limits: [2/day]}}}}}}}}"
+    with pytest.raises(PolicyFileError, match=r"policies\.p\.tenants\.7: is defined twice"):
+        parse_policies(text, source="here", is_toml=False)
+
+
+def test_an_anchor_that_is_merged_and_overridden_defines_nothing_twice():
+    text = "policies:\n  p: &p {limits: [5/day], cost: 2}\n  q: {<<: *p, cost: 3}\n"
+    policies = parse_policies(text, source="here", is_toml=False)
+    assert (policies["p"].cost, policies["q"].cost) == (2, 3)
+
+
 ODD = [
     None,
     True,
