@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from ratelimit_service.errors import UsageError
-from ratelimit_service.limits import Limit, key_parts
+from ratelimit_service.limits import Algorithm, Limit, key_parts
 
 KeyPart: TypeAlias = str | bytes | int
 Key: TypeAlias = KeyPart | Mapping[str, KeyPart]
@@ -50,7 +50,9 @@ def limit_id(policy: str, limit: Limit, *, is_shadow: bool) -> bytes:
 
     So an unchanged limit keeps its counts over a reload, and a changed one starts at zero.
     """
-    return digest(f"{policy}\0{limit.text}\0{is_shadow}".encode(), _LIMIT_BYTES)
+    # Up to 0.2.0 a log had a member per unit. Such a key is never read again: it expires after its period.
+    state_format = "\0charges" if limit.algorithm is Algorithm.LOG else ""
+    return digest(f"{policy}\0{limit.text}\0{is_shadow}{state_format}".encode(), _LIMIT_BYTES)
 
 
 class KeyMaker:

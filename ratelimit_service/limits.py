@@ -13,7 +13,7 @@ DEFAULT_PART = "key"
 WINDOW_MAX = 99_999_999
 """Largest quantity of a windowed limit: its state has eight digits (lua/window.lua)."""
 LOG_MAX = 100_000
-"""Largest quantity of a sliding log, which takes about 100 bytes a unit."""
+"""Largest quantity of a sliding log, which takes about 100 bytes a charge."""
 AMOUNT_MAX = 2**50
 """Largest number of units or microseconds: below it, sums with the current time stay exact in Lua's doubles."""
 

@@ -9,7 +9,7 @@ local function read(l)
   if l.algorithm == GCRA then
     l.room, l.tat = gcra_read(l.key, l.quantity, l.period)
   elseif l.algorithm == LOG then
-    l.room, l.used = log_read(l.key, l.quantity, l.period)
+    l.room = log_read(l)
   elseif l.algorithm == SLOTS then
     l.room = slots_read(l)
   else
@@ -24,8 +24,7 @@ local function charge(l, cost, id)
     gcra_write(l.key, l.tat)
     l.room = floor((now - l.tat) / l.period) + l.quantity
   elseif l.algorithm == LOG then
-    log_add(l.key, l.period, l.used, cost)
-    l.used = l.used + cost
+    log_add(l, cost)
     l.room = l.room - cost
   elseif l.algorithm == SLOTS then
     slots_hold(l, id)
@@ -46,7 +45,7 @@ local function refund(l, cost)
     gcra_write(l.key, l.tat)
   elseif l.algorithm == LOG then
     back = min(cost, l.used)
-    if back > 0 then redis.call('ZPOPMAX', l.key, back) end
+    if back > 0 then log_remove(l, back) end
   elseif l.algorithm ~= SLOTS then
     local from_current = min(cost, l.current)
     local from_previous = l.sliding and min(cost - from_current, l.previous) or 0
@@ -60,7 +59,7 @@ end
 
 local function reset_in(l)
   if l.algorithm == GCRA then return l.tat - now end
-  if l.algorithm == LOG then return l.used > 0 and log_time(l.key, -1) + l.period - now or 0 end
+  if l.algorithm == LOG then return l.used > 0 and l.newest + l.period - now or 0 end
   if l.algorithm == SLOTS then return slots_end(l, -1) end
   return window_reset(l.period, l.sliding, l.current, l.previous, l.elapsed)
 end
@@ -69,7 +68,7 @@ local function wait_for(l, cost)
   if l.algorithm == SLOTS then return slots_end(l, 0) end
   if cost > l.quantity then return -1 end
   if l.algorithm == GCRA then return gcra_wait(l.tat, l.quantity, l.period, cost) end
-  if l.algorithm == LOG then return log_time(l.key, l.used + cost - l.quantity - 1) + l.period - now end
+  if l.algorithm == LOG then return log_time(l, l.used + cost - l.quantity) + l.period - now end
   return window_wait(l.quantity, l.period, l.sliding, l.current, l.previous, l.elapsed, cost)
 end
 

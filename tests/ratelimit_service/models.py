@@ -23,6 +23,8 @@ class Gcra:
         self.tat = max(self.tat, now)
         back = min(cost, ceil_div(self.tat - now, self.interval_us))
         self.tat = max(self.tat - back * self.interval_us, now)
+        if self.tat == now:
+            self.tat = 0  # Nothing is stored then, so a clock that goes back finds nothing either.
         return back
 
     def reset(self, now: int) -> int:
@@ -82,7 +84,7 @@ class Log:
         return self.capacity - len(self.times)
 
     def charge(self, now: int, cost: int) -> None:
-        self.times += [now] * cost
+        self.times += [max([now, *self.times[-1:]])] * cost
 
     def refund(self, now: int, cost: int) -> int:
         self.room(now)
