@@ -18,7 +18,7 @@ from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from ratelimit_service.async_connections import AsyncConnectionPool
 from ratelimit_service.backoff import CircuitBreaker
 from ratelimit_service.calls import Call, batches, join, split
-from ratelimit_service.cluster_map import Address, ClusterMap
+from ratelimit_service.cluster_map import ClusterMap, NodeAddress
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import (
     accepted_settings,
@@ -61,7 +61,7 @@ class AsyncTransport:
         self.cluster_map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
         self._loops: dict[asyncio.AbstractEventLoop, _LoopTransport] = {}
-        self._breakers: dict[Address | None, CircuitBreaker] = {}
+        self._breakers: dict[NodeAddress | None, CircuitBreaker] = {}
         if isinstance(client, redis.asyncio.RedisCluster):
             self.cluster_nodes = client.nodes_manager
             kind: Any = client.connection_kwargs.get("connection_class", Connection)
@@ -81,13 +81,13 @@ class AsyncTransport:
         """Return the number of open circuit breakers."""
         return sum(breaker.is_open for breaker in tuple(self._breakers.values()))
 
-    def breaker(self, owner: Address | None) -> CircuitBreaker:
+    def breaker(self, owner: NodeAddress | None) -> CircuitBreaker:
         """Return a server's circuit breaker."""
         return self._breakers.get(owner) or self._breakers.setdefault(
             owner, CircuitBreaker(self.options.breaker_threshold, self.options.breaker_open_s)
         )
 
-    def owner(self, call: Call) -> Address | None:
+    def owner(self, call: Call) -> NodeAddress | None:
         """Return the cluster node that has the call's keys, as far as is known; None without a cluster."""
         return self.cluster_map.owner(call.keys[0]) if self.cluster_map is not None else None
 
@@ -140,7 +140,7 @@ class _LoopTransport:
         self._pending: list[tuple[Call, asyncio.Future[bytes]]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._is_flush_due = False
-        self._pools: dict[Address | None, AsyncConnectionPool] = {}
+        self._pools: dict[NodeAddress | None, AsyncConnectionPool] = {}
         self._map_task: asyncio.Task[None] | None = None
         # A loop that ends closes its async generators, and this one the connections.
         self._lifetime = self._live()
@@ -256,7 +256,7 @@ class _LoopTransport:
             return
         raise failure
 
-    async def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
+    async def _send(self, owner: NodeAddress | None, command: tuple[Any, ...]) -> bytes:
         cluster_map = self._common.cluster_map
         address = owner if cluster_map is None or owner is None else cluster_map.target(owner)
         is_asking = False
@@ -300,7 +300,7 @@ class _LoopTransport:
                 raise BusyError(f"all {self._options.connections} connections were in use until the deadline") from None
             raise
 
-    def _pool(self, address: Address | None) -> AsyncConnectionPool:
+    def _pool(self, address: NodeAddress | None) -> AsyncConnectionPool:
         if address not in self._pools:
             self._pools[address] = AsyncConnectionPool(lambda: self._common.make(address), self._options)
         return self._pools[address]

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from redis.crc import key_slot
 
-Address = tuple[str, int]
+NodeAddress = tuple[str, int]
 
 
 class ClusterMap:
@@ -18,10 +18,10 @@ class ClusterMap:
         addresses: all known nodes, replicas included.
     """
 
-    def __init__(self, slots: Iterable[tuple[int, Address]], addresses: Iterable[Address]) -> None:
+    def __init__(self, slots: Iterable[tuple[int, NodeAddress]], addresses: Iterable[NodeAddress]) -> None:
         self._slots = dict(slots)
         self._addresses = list(dict.fromkeys([*addresses, *self._slots.values()]))
-        self._suspects: dict[Address, int] = {}
+        self._suspects: dict[NodeAddress, int] = {}
 
     @classmethod
     def of_nodes(cls, slots: Mapping[int, Sequence[Any]], nodes: Iterable[Any]) -> Self:
@@ -29,7 +29,9 @@ class ClusterMap:
         return cls(((slot, _address(replicas[0])) for slot, replicas in slots.items()), map(_address, nodes))
 
     @classmethod
-    def of_reply(cls, reply: Sequence[Any], source: Address, remap: Callable[[Address], Address] | None) -> Self:
+    def of_reply(
+        cls, reply: Sequence[Any], source: NodeAddress, remap: Callable[[NodeAddress], NodeAddress] | None
+    ) -> Self:
         """Return the map that a CLUSTER SLOTS reply describes.
 
         Args:
@@ -38,18 +40,18 @@ class ClusterMap:
             remap: the cluster client's `address_remap`.
         """
 
-        def address(node: Sequence[Any]) -> Address:
+        def address(node: Sequence[Any]) -> NodeAddress:
             node_address = ((node[0] or b"").decode() or source[0], int(node[1]))
             return remap(node_address) if remap else node_address
 
         slots = {slot: address(row[2]) for row in reply for slot in range(row[0], row[1] + 1)}
         return cls(slots.items(), (address(node) for row in reply for node in row[2:]))
 
-    def owner(self, key: bytes) -> Address:
+    def owner(self, key: bytes) -> NodeAddress:
         """Return the node that has the key's slot, as far as is known."""
         return self._slots.get(key_slot(key)) or self._addresses[0]
 
-    def target(self, owner: Address) -> Address:
+    def target(self, owner: NodeAddress) -> NodeAddress:
         """Return the node to call for an owner's slots: itself or, after failures, each of the others in turn."""
         failures = self._suspects.get(owner)
         if not failures:
@@ -58,7 +60,7 @@ class ClusterMap:
         turn = failures % (len(others) + 1)
         return others[turn - 1] if turn else owner
 
-    def record_move(self, slot: int, address: Address) -> None:
+    def record_move(self, slot: int, address: NodeAddress) -> None:
         """Move a slot to an address. If its old owner had failed, move all of that node's slots."""
         old = self._slots.get(slot)
         if address not in self._addresses:
@@ -67,14 +69,14 @@ class ClusterMap:
         if old is not None and old != address and old in self._suspects:
             self._slots.update((other, address) for other, node in tuple(self._slots.items()) if node == old)
 
-    def record_failure(self, owner: Address) -> None:
+    def record_failure(self, owner: NodeAddress) -> None:
         """Count a failed call for an owner's slots."""
         self._suspects[owner] = self._suspects.get(owner, 0) + 1
 
-    def record_success(self, address: Address) -> None:
+    def record_success(self, address: NodeAddress) -> None:
         """Clear a node's failures: it answered."""
         self._suspects.pop(address, None)
 
 
-def _address(node: Any) -> Address:
+def _address(node: Any) -> NodeAddress:
     return str(node.host), int(node.port)

@@ -17,7 +17,7 @@ from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from redis.retry import Retry
 
 from ratelimit_service.backoff import CircuitBreaker
-from ratelimit_service.cluster_map import Address, ClusterMap
+from ratelimit_service.cluster_map import ClusterMap, NodeAddress
 from ratelimit_service.options import Options
 from ratelimit_service.redis_clients import (
     accepted_settings,
@@ -158,8 +158,8 @@ class Transport:
         check_client(client, is_async=False)
         self._options = options
         self._clock = clock
-        self._pools: dict[Address | None, ConnectionPool] = {}
-        self._breakers: dict[Address | None, CircuitBreaker] = {}
+        self._pools: dict[NodeAddress | None, ConnectionPool] = {}
+        self._breakers: dict[NodeAddress | None, CircuitBreaker] = {}
         self._lock = threading.Lock()
         self._map: ClusterMap | None = None
         self.is_cluster = is_cluster(client)
@@ -175,7 +175,9 @@ class Transport:
                 retry=Retry(NoBackoff(), 0),
             )
             accepted = accepted_settings(kind, settings)
-            self._make_at: Callable[[Address], Any] = lambda address: kind(host=address[0], port=address[1], **accepted)
+            self._make_at: Callable[[NodeAddress], Any] = lambda address: kind(
+                host=address[0], port=address[1], **accepted
+            )
         else:
             self._pools[None] = ConnectionPool(connection_maker(client, options.deadline_s), options.connections)
             self._breakers[None] = self._breaker()
@@ -214,7 +216,7 @@ class Transport:
         breaker.record_success()
         return reply
 
-    def _send(self, owner: Address | None, command: tuple[Any, ...]) -> bytes:
+    def _send(self, owner: NodeAddress | None, command: tuple[Any, ...]) -> bytes:
         address = owner if self._map is None or owner is None else self._map.target(owner)
         is_asking = False
         until_s = time.monotonic() + self._options.deadline_s
@@ -251,7 +253,7 @@ class Transport:
                 return reply
         raise RedisError(f"the cluster redirected a check {REDIRECTS_MAX} times: its nodes disagree about the slots")
 
-    def _pool(self, address: Address | None) -> ConnectionPool:
+    def _pool(self, address: NodeAddress | None) -> ConnectionPool:
         if address is None:
             return self._pools[None]
         with self._lock:

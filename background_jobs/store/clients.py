@@ -31,10 +31,11 @@ from ratelimit_service.redis_clients import connection_maker, connection_setting
 _REPEATS = 1
 _CLUSTER_REPEATS = 2
 _REPEATED = (NoConnectionError, ClusterDownError)
+# Marks in an error's type or text: what a script ran into stands in the text with Redis, and is the type with Valkey.
 _ADVICE = {
-    "OOM ": "Redis is full: raise its maxmemory, or shorten what is kept (JobStoreOptions)",
-    "READONLY": "that Redis is a replica: point the store at the master",
-    "BusyLoading": "Redis is loading its data: try again soon",
+    ("OOM ", "OutOfMemory"): "Redis is full: raise its maxmemory, or shorten what is kept (JobStoreOptions)",
+    ("READONLY", "ReadOnly"): "that Redis is a replica: point the store at the master",
+    ("BusyLoading",): "Redis is loading its data: try again soon",
 }
 
 
@@ -87,9 +88,8 @@ def _cluster_settings(of_client: Any, options: JobStoreOptions) -> dict[str, Any
 def unavailable(error: BaseException) -> JobStoreUnavailableError:
     """What a failure of Redis means, and what to do about it."""
     about = f"{type(error).__name__}: {error}"
-    # What a script ran into stands in the text alone.
     advice = next(
-        (advice for mark, advice in _ADVICE.items() if mark in about),
+        (advice for marks, advice in _ADVICE.items() if any(mark in about for mark in marks)),
         "check that Redis runs and can be reached; the call may be repeated",
     )
     return JobStoreUnavailableError(f"the job store's Redis gave no answer ({about}); {advice}")

@@ -28,7 +28,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-DECISION = "ratelimit"
+SCOPE_KEY = "ratelimit"
 """Key of a request's decision in its scope."""
 _LAST_EVENTS = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
@@ -93,7 +93,7 @@ class RateLimitMiddleware(Middleware[Scope, AsyncLimiter]):
         if not decision.allowed:
             await _send_refusal(decision, rule, scope, send)
             return
-        scope[DECISION] = decision
+        scope[SCOPE_KEY] = decision
         send = send if rule.is_shadow else _adding_headers(send, rate_limit_headers(decision))
         if slot is None:
             await self._app(scope, receive, send)

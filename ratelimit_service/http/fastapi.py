@@ -22,7 +22,7 @@ from ratelimit_service.async_limiter import AsyncLimiter
 from ratelimit_service.decision import Decision
 from ratelimit_service.errors import RateLimitedError
 from ratelimit_service.http.asgi import (
-    DECISION,
+    SCOPE_KEY,
     Scope,
     authenticated_user,
     renewed_slot,
@@ -90,7 +90,7 @@ class RateLimits:
             rule, decision, slot = result
             if not decision.allowed:
                 raise RateLimitedError(decision)
-            scope[DECISION] = decision
+            scope[SCOPE_KEY] = decision
             if not rule.is_shadow:
                 response.headers.update(self.headers(connection))
             if slot is None:
@@ -123,7 +123,7 @@ class RateLimits:
     @staticmethod
     def headers(request: HTTPConnection) -> dict[str, str]:
         """Return the fields of a request's last decision, for endpoints that return a `Response`."""
-        decision = request.scope.get(DECISION)
+        decision = request.scope.get(SCOPE_KEY)
         return dict(as_text(rate_limit_headers(decision))) if decision is not None else {}
 
 

@@ -24,7 +24,7 @@ else:
     WSGIEnvironment = dict[str, Any]
 
 T = TypeVar("T")
-DECISION = "ratelimit.decision"
+ENVIRON_KEY = "ratelimit.decision"
 """Key of a request's decision in its environ."""
 
 
@@ -75,7 +75,7 @@ class RateLimitWSGI(Middleware[WSGIEnvironment, Limiter]):
         rule, decision, slot = result
         if not decision.allowed:
             return _refuse(decision, rule, environ, start_response)
-        environ[DECISION] = decision
+        environ[ENVIRON_KEY] = decision
         start = start_response if rule.is_shadow else _adding_headers(start_response, decision)
         if slot is None:
             return self._app(environ, start)

@@ -114,13 +114,18 @@ def test_the_lua_does_what_the_model_does(client):
     )
 
 
+def is_one_integer(client, key) -> bool:
+    """Whether a key holds one slot in its compact form; servers differ in how they encode the integer."""
+    return client.type(key) == b"string" and client.get(key).isdigit()
+
+
 def test_one_slot_is_an_integer_and_several_are_a_sorted_set(make_limiter, client):
     limiter = make_limiter(Policy.parse("s", "3 in flight"))
     first = limiter.take_slot("s", "k")
     [key] = client.keys()
-    assert client.object("encoding", key) == b"int"
+    assert is_one_integer(client, key)
     assert limiter.renew_slot(first)
-    assert client.object("encoding", key) == b"int"
+    assert is_one_integer(client, key)
     second = limiter.take_slot("s", "k")
     assert set(client.zrange(key, 0, -1)) == {bytes.fromhex(first.id), bytes.fromhex(second.id)}
     assert limiter.renew_slot(first)
@@ -131,7 +136,7 @@ def test_one_slot_is_an_integer_and_several_are_a_sorted_set(make_limiter, clien
     limiter.release_slot(second)
     assert not client.exists(key)
     with limiter.slot("s", "k"):
-        assert client.object("encoding", key) == b"int"
+        assert is_one_integer(client, key)
 
 
 def test_a_slot_is_not_released_by_who_lost_it(make_limiter):

@@ -95,7 +95,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     # The footer still promises pages that are noise now.
     path.write_bytes(whole[:4] + b"\0" * 2000 + whole[2004:])
-    with pytest.raises(InvoiceFileError, match=r"breaks off after row 0"):
+    with pytest.raises(InvoiceFileError, match=r"ends unexpectedly after row 0"):
         _summary(InvoiceFile(path))
 
 
