@@ -187,7 +187,8 @@ def test_a_database_of_the_former_0013_is_brought_to_the_same_schema(
         assert connection.execute(owner.encode()).fetchall() == owners
     upgraded = dump_schema(database.pair.primary, database.name)
     assert upgraded == FILE.read_text(encoding="utf-8")
-    assert _rights(upgraded) == _rights(former)
+    # Later migrations add tables with rights of their own.
+    assert set(_rights(former)) <= set(_rights(upgraded))
 
 
 def _rights(dump: str) -> list[str]:

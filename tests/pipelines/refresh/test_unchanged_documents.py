@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
+from dbsql import FIRST_DATE, LAST_DATE
 from pipelines.refresh import Connections, RefreshResult, enqueue_range
-from pipelines.refresh.backfill_queue import FIRST_DATE, LAST_DATE
 from sample_app.synthetic import generate
 from tests.warehouse import Installation, one
 

@@ -14,7 +14,8 @@ FROM public."Sale" AS s
 JOIN public."Store" AS st ON st.id = s."storeId"
 JOIN public."Tenant" AS t ON t.id = s."tenantId"
 WHERE s.status = 'completed' AND s."deletedAt" IS NULL AND (
-    NOT truth.knows(coalesce(st.timezone, t.timezone))
+    st."tenantId" <> s."tenantId"
+    OR NOT truth.knows(coalesce(st.timezone, t.timezone))
     OR s."soldAt" < '1900-01-01' OR s."soldAt" >= '2200-01-01'
     OR EXISTS (
         SELECT FROM public."SaleItem" AS i
@@ -32,7 +33,8 @@ SELECT 'return', r.id
 FROM "Back.Office"."Return" AS r
 JOIN public."Store" AS st ON st.id = r."storeId"
 JOIN public."Tenant" AS t ON t.id = r."tenantId"
-WHERE r.status = 'completed' AND r."deletedAt" IS NULL AND NOT truth.knows(coalesce(st.timezone, t.timezone));
+WHERE r.status = 'completed' AND r."deletedAt" IS NULL
+AND (st."tenantId" <> r."tenantId" OR NOT truth.knows(coalesce(st.timezone, t.timezone)));
 
 CREATE VIEW truth.tenants AS
 SELECT id, CASE WHEN truth.knows(timezone) THEN timezone ELSE 'UTC' END AS timezone
