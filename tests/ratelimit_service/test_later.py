@@ -90,6 +90,6 @@ def test_instances_together_keep_to_the_limit_through_an_outage(text, instances)
             for process in processes
         )
 
-    most = limit.capacity + limit.quantity * 120 * 1_000_000 // limit.period_us
+    allowed = limit.capacity + limit.quantity * 120 * 1_000_000 // limit.period_us
     for start_s in (1000.0, 1000.0 + 120 + 3600):
-        assert most - 2 * instances <= passed(start_s) <= most
+        assert allowed - 2 * instances <= passed(start_s) <= allowed
